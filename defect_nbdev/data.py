@@ -95,6 +95,8 @@ def _from_pil(
     return to_rgb(np.asarray(im.convert('RGBA').convert('RGB') if im.mode in ('P','PA','LA') else im.convert('RGB')), name)
 
 # %% ../nbs/00_data.ipynb #from-bytes
+_MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
+
 def _from_bytes(
     data:bytes, # a whole file
     name:str, # how to call it in an error
@@ -113,6 +115,8 @@ def _from_bytes(
     finally: Image.MAX_IMAGE_PIXELS = limit
     try: a = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error: a = None
+    known = next((k for k,magic in _MAGIC.items() if data.startswith(magic)), None)
+    if a is None and known: raise BadImage(f'{name}: the {known} data is damaged or cut short (its header cannot be read).')
     if a is None: raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
     return to_rgb(a[...,2::-1] if a.ndim==3 else a, name)
 

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'SpatialAttention', 'make_head', 'ScratchDetector',
-           'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model']
+           'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import json, os, re
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import timm, torch
@@ -295,3 +296,13 @@ def load_model(
     _fill(model, _read_state(path, config), path)
     model.evidence_scale = config.evidence_scale
     return model.eval(), config
+
+# %% ../nbs/01_model.ipynb #shipped-model
+def shipped_model(
+    name:str='neu-resnet50', # a folder's name in `defect_nbdev/weights`
+)->Path: # the model's folder
+    "Where a model that comes with the package lies"
+    weights = Path(find_spec('defect_nbdev').origin).parent/'weights'
+    names = sorted(p.parent.name for p in weights.glob('*/config.json'))
+    if name not in names: raise FileNotFoundError(f"no model '{name}' comes with this installation; it has {names or 'none'}.")
+    return weights/name
