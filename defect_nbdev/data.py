@@ -244,10 +244,12 @@ def read_samples(
     root = Path(path)
     if not root.is_dir(): raise FileNotFoundError(f'{path}: no such folder; give the folder that holds the class folders or the train and validation parts.')
     for _ in range(3):
+        inner = _dirs(root)
         for layout,reader in LAYOUTS.items():
             problems = []
-            if found := reader(root, problems): return Samples(tuple(found), _order(s.label for s in found), layout, tuple(problems))
-        inner = _dirs(root)
+            if found := reader(root, problems):
+                if layout=='class folders' and len(inner)==1 and _flat(inner[0], []): break  # NEU-CLS, wrapped once more
+                return Samples(tuple(found), _order(s.label for s in found), layout, tuple(problems))
         if len(inner)!=1: break
         root = inner[0]
     raise ValueError(f'{path}: no images found; expected class folders, train/validation/test folders, or NEU file names such as Cr_1.bmp.')

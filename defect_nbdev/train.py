@@ -276,10 +276,11 @@ def start_model(
 # %% ../nbs/03_train.ipynb #evidence-scale
 def evidence_scale(
     logits:Tensor, # (N,C) of validation images
+    share:float=1/3, # part of the image that a defect usually covers, in (0,1]
 )->float: # logits
-    "How far the answer usually stands above the mean of the other classes"
+    "How much evidence a heatmap draws in full colour"
     top,n = logits.amax(1),logits.shape[1]
-    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item()), 3)
+    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item())/share, 3)
 
 # %% ../nbs/03_train.ipynb #one-sentence
 def one_sentence(func):
