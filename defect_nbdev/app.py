@@ -55,6 +55,8 @@ def repaint(
 # %% ../nbs/05_app.ipynb #make-app
 def _theme(): return gr.themes.Base(primary_hue='orange', neutral_hue='slate', font=['system-ui','sans-serif'], font_mono=['ui-monospace','monospace'])
 
+_CSS = '#where img {width:100%; height:100%; object-fit:contain}'  # a 200-pixel image fills its frame
+
 _HELP = 'Colour shows which places raised the score of the class: pale yellow a little, dark red much. No colour means no evidence for it. The scale is the same for every image.'
 
 def make_app(
@@ -68,9 +70,9 @@ def make_app(
             with gr.Column(min_width=280):
                 file = gr.File(label='Image of a steel surface', type='filepath', height=140)
                 example = gr.Dropdown([''] + [c for c in inspector.classes], value='', label='or generated steel', visible=set(inspector.classes)<=_drawable())
-                words = gr.Markdown(); bars = gr.Label(label='Probability of each class', num_top_classes=len(inspector.classes))
+                words = gr.Markdown(); bars = gr.Label(label='Probability of each class', num_top_classes=len(inspector.classes), show_heading=False)
             with gr.Column(min_width=320):
-                picture = gr.Image(label='Where it looked', interactive=False, format='png', height=420)
+                picture = gr.Image(label='Where it looked', interactive=False, format='png', height=460, elem_id='where', buttons=['download','fullscreen'])
                 alpha = gr.Slider(0, 1, .6, step=.05, label='Opacity')
                 target = gr.Dropdown(list(inspector.classes), label='Evidence for')
                 gr.Markdown(_HELP)
@@ -100,4 +102,4 @@ def main(
     "Open the inspector's page"
     app = make_app(load_inspector(model))
     print(f'inspector on http://{host}:{port} (stop with Ctrl-C)')
-    app.launch(server_name=host, server_port=port, theme=_theme(), quiet=True, show_error=True, footer_links=[])
+    app.launch(server_name=host, server_port=port, theme=_theme(), css=_CSS, quiet=True, show_error=True, footer_links=[])
