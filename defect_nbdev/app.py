@@ -17,7 +17,7 @@ from fastcore.script import call_parse
 
 from .data import BadImage
 from .inspector import Inspector, Prediction, load_inspector
-from .synthetic import make_steel
+from .synthetic import PAINTERS, make_steel
 from .train import one_sentence
 
 # %% ../nbs/05_app.ipynb #verdict
@@ -83,7 +83,7 @@ def make_app(
     return app
 
 # %% ../nbs/05_app.ipynb #example
-def _drawable(): from defect_nbdev.synthetic import PAINTERS; return set(PAINTERS)
+def _drawable(): return set(PAINTERS)
 
 def _example(inspector, label, alpha):
     "Generated steel of a class, inspected"
