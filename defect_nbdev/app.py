@@ -9,13 +9,14 @@ __all__ = ['verdict', 'inspect', 'repaint', 'make_app', 'main']
 import os
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'  # read when gradio is imported
 os.environ.setdefault('HF_HUB_DISABLE_TELEMETRY', '1')
-import re
+import re, socket, sys
 
 import gradio as gr
 import numpy as np
-from fastcore.script import call_parse
+from fastcore.script import bool_arg, call_parse
 
 from .data import BadImage
+from .gradcam import heat_colors
 from .inspector import Inspector, Prediction, load_inspector
 from .synthetic import PAINTERS, make_steel
 from .train import one_sentence
@@ -29,18 +30,22 @@ def verdict(
     return f'## {p.label}\nThe network is {p.confidence:.1%} sure.{doubt} {p.milliseconds:.0f} ms.'
 
 # %% ../nbs/05_app.ipynb #handlers
-def _told(e, path): return re.sub(re.escape(str(path)), os.path.basename(str(path)), str(e))
+def _told(e, path): return re.sub(re.escape(str(path)), lambda m: os.path.basename(str(path)), str(e))
+
+def _blank(words=''): return None, words, None, None, None
 
 def inspect(
     inspector:Inspector, # the model
     path:str|None, # the uploaded file
     alpha:float, # opacity in [0,1]
-)->tuple: # (Prediction, verdict, class -> probability, overlay, class explained)
+)->tuple: # (Prediction, verdict, class -> probability, overlay, class explained); only the verdict if the file can't be used
     "Answer for a new file"
-    if not path: raise gr.Error('Choose an image first.', print_exception=False)
+    if not path: return _blank()
     try: p = inspector(path)
-    except BadImage as e: raise gr.Error(_told(e, path), print_exception=False) from None
-    return p, verdict(p), p.probabilities, p.paint(alpha), p.target
+    except BadImage as e: return _blank(f'## Not inspected\n{_told(e, path)}')
+    return _answer(p, alpha)
+
+def _answer(p, alpha): return p, verdict(p), p.probabilities, p.paint(alpha), p.target
 
 def repaint(
     p:Prediction|None, # the session's answer, None before the first
@@ -57,7 +62,15 @@ def _theme(): return gr.themes.Base(primary_hue='orange', neutral_hue='slate', f
 
 _CSS = '#where img {width:100%; height:100%; object-fit:contain}'  # a 200-pixel image fills its frame
 
-_HELP = 'Colour shows which places raised the score of the class: pale yellow a little, dark red much. No colour means no evidence for it. The scale is the same for every image.'
+def _legend(
+    scale:float, # logits drawn in full colour
+)->str: # HTML
+    "The colours of the heatmap with their numbers"
+    stops = ', '.join(f'rgb({r:.0f} {g:.0f} {b:.0f})' for r,g,b in heat_colors(np.linspace(0, 1, 5)))
+    return f'''<div style="height:.7rem;border-radius:4px;background:linear-gradient(to right, {stops})"></div>
+<div style="display:flex;justify-content:space-between"><span>0</span><span>evidence for the class, in logits</span><span>{scale:.0f} and more</span></div>'''
+
+_HELP = 'Colour shows which places raised the score of the class. No colour means no evidence for it.'
 
 def make_app(
     inspector:Inspector, # the model behind the page
@@ -73,11 +86,13 @@ def make_app(
                 words = gr.Markdown(); bars = gr.Label(label='Probability of each class', num_top_classes=len(inspector.classes), show_heading=False)
             with gr.Column(min_width=320):
                 picture = gr.Image(label='Where it looked', interactive=False, format='png', height=460, elem_id='where', buttons=['download','fullscreen'])
+                gr.HTML(_legend(inspector.scale))
                 alpha = gr.Slider(0, 1, .6, step=.05, label='Opacity')
-                target = gr.Dropdown(list(inspector.classes), label='Evidence for')
+                target = gr.Dropdown(list(inspector.classes), value=None, label='Evidence for')
                 gr.Markdown(_HELP)
         out = [answer, words, bars, picture, target]
         file.upload(lambda f,a: inspect(inspector, f, a), [file, alpha], out, api_name='inspect')
+        file.clear(_blank, None, out, api_name=False)
         example.input(lambda c,a: _example(inspector, c, a), [example, alpha], out, api_name=False)
         for event in (alpha.release, target.input): event(repaint, [answer, target, alpha], [answer, picture], api_name=False)
     return app
@@ -87,19 +102,28 @@ def _drawable(): return set(PAINTERS)
 
 def _example(inspector, label, alpha):
     "Generated steel of a class, inspected"
-    if not label: return (gr.skip(),)*5
-    p = inspector(make_steel(label, seed=int(np.random.default_rng().integers(1000))).image)
-    return p, verdict(p), p.probabilities, p.paint(alpha), p.target
+    if not label: return _blank()
+    return _answer(inspector(make_steel(label, seed=int(np.random.default_rng().integers(1000))).image), alpha)
 
 # %% ../nbs/05_app.ipynb #main
+def _desktop(): return sys.platform!='linux' or bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+
+def _refuse_taken(host, port):
+    "Gradio would notice later, and in words for programmers"
+    try: socket.create_server((host, port)).close()
+    except OSError as e: raise OSError(f'cannot listen on {host}, port {port} ({e.strerror}): choose another --port, or stop what listens there.') from None
+
 @call_parse
 @one_sentence
 def main(
     model:str=None, # folder of a trained model; the ResNet-50 that comes with the package if none is given
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in
     port:int=7860, # port to listen on
+    browser:bool_arg=True, # open the page in the browser, where there is a desktop
 ):
     "Open the inspector's page"
+    _refuse_taken(host, port)
     app = make_app(load_inspector(model))
-    print(f'inspector on http://{host}:{port} (stop with Ctrl-C)')
-    app.launch(server_name=host, server_port=port, theme=_theme(), css=_CSS, quiet=True, show_error=True, footer_links=[])
+    app.launch(server_name=host, server_port=port, inbrowser=browser and _desktop(), theme=_theme(), css=_CSS, quiet=True, show_error=True, footer_links=[], prevent_thread_lock=True)
+    print(f'inspector on http://{host}:{port} (stop with Ctrl-C)', flush=True)
+    app.block_thread()

@@ -11,7 +11,7 @@ __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUT
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported
-import io, re
+import io, re, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 from albumentations.pytorch import ToTensorV2
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, TiffImagePlugin
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 # %% ../nbs/00_data.ipynb #neu-classes
@@ -77,6 +77,9 @@ def to_rgb(
     return np.ascontiguousarray(np.stack([a]*3, -1) if a.ndim==2 else a[...,:3])
 
 # %% ../nbs/00_data.ipynb #from-pil
+def _refuse_large(w, h, name, max_pixels):
+    if w*h>max_pixels: raise BadImage(f'{name}: {w:,}×{h:,} is {w*h/1e6:.0f} megapixels, more than the {max_pixels/1e6:.0f} allowed here.')
+
 def _from_pil(
     im:Image.Image, # an opened image
     name:str, # how to call it in an error
@@ -84,8 +87,7 @@ def _from_pil(
 )->np.ndarray: # (H,W,3) uint8
     "Pixels of a Pillow image, upright, at 8 bits"
     if im.width*im.height==0: raise BadImage(f'{name}: the image has no pixels ({im.width}×{im.height}).')
-    if im.width*im.height>max_pixels:
-        raise BadImage(f'{name}: {im.width:,}×{im.height:,} is {im.width*im.height/1e6:.0f} megapixels, more than the {max_pixels/1e6:.0f} allowed here.')
+    _refuse_large(im.width, im.height, name, max_pixels)
     im = ImageOps.exif_transpose(im)
     if im.mode.startswith('I'):  # 16-bit grey, which PNG stores as 32-bit integers in Pillow
         a = np.asarray(im)
@@ -96,6 +98,20 @@ def _from_pil(
 
 # %% ../nbs/00_data.ipynb #from-bytes
 _MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
+_opening = threading.Lock()
+
+def _open(data):
+    "A file's header by Pillow, or None; Pillow's own limit (a global) is lifted meanwhile, since ours is checked next, in our own words"
+    with _opening:
+        limit,Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS,None
+        try: return Image.open(io.BytesIO(data))
+        except Exception: return None
+        finally: Image.MAX_IMAGE_PIXELS = limit
+
+def _tiff_size(data):
+    "Width and height from a TIFF's tags, None for another or a broken file: some TIFFs that Pillow cannot open OpenCV can"
+    try: tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8]); f = io.BytesIO(data); f.seek(tags.next); tags.load(f); return int(tags[256]),int(tags[257])
+    except Exception: return None
 
 def _from_bytes(
     data:bytes, # a whole file
@@ -104,15 +120,11 @@ def _from_bytes(
 )->np.ndarray: # (H,W,3) uint8
     "Decode a file's bytes: the header first, then Pillow, then OpenCV where Pillow has no decoder"
     if not data: raise BadImage(f'{name}: the file is empty.')
-    limit,Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS,None  # our own limit is checked in `_from_pil`, with our own words
-    try:
-        try: im = Image.open(io.BytesIO(data))
-        except Exception: im = None
-        if im is not None:
-            try: return _from_pil(im, name, max_pixels)
-            except BadImage: raise
-            except Exception as e: raise BadImage(f'{name}: the {im.format} data is damaged or cut short ({str(e).rstrip(".")}).') from None
-    finally: Image.MAX_IMAGE_PIXELS = limit
+    if (im := _open(data)) is not None:
+        try: return _from_pil(im, name, max_pixels)
+        except BadImage: raise
+        except Exception as e: raise BadImage(f'{name}: the {im.format} data is damaged or cut short ({str(e).rstrip(".")}).') from None
+    if w_h := _tiff_size(data): _refuse_large(*w_h, name, max_pixels)
     try: a = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error: a = None
     known = next((k for k,magic in _MAGIC.items() if data.startswith(magic)), None)
