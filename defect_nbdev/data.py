@@ -32,17 +32,17 @@ NEU_FOLDERS = {  # the name people read -> NEU-DET's folder name
     'Crazing':'crazing', 'Inclusion':'inclusion', 'Patches':'patches',
     'Pitted':'pitted_surface', 'Rolled-in Scale':'rolled-in_scale', 'Scratches':'scratches'}
 NEU_CLASSES = tuple(NEU_FOLDERS)
-_ABBREVIATIONS = dict(zip(NEU_CLASSES, ('cr', 'in', 'pa', 'ps', 'rs', 'sc')))  # NEU-CLS writes Cr_1.bmp
 _squeeze = lambda s: re.sub(r'[^a-z0-9]', '', s.lower())
 _SPELLINGS = {_squeeze(s): name for name in NEU_CLASSES
-              for s in (name, NEU_FOLDERS[name], _ABBREVIATIONS[name], name.rstrip('s'), 'rolled' if name.startswith('R') else name)}
+              for s in (name, NEU_FOLDERS[name], name.rstrip('s'), 'rolled' if name.startswith('R') else name)}
+_ABBREVIATIONS = dict(zip(('Cr', 'In', 'Pa', 'PS', 'RS', 'Sc'), NEU_CLASSES))  # NEU-CLS writes Cr_1.bmp
 
 # %% ../nbs/00_data.ipynb #class-name
 def class_name(
-    spelling:str, # a folder's name, or a file's name before its number, in any case
+    spelling:str, # a folder's name, or a file's name before its number
 )->str: # the name people read; a spelling NEU does not use comes back unchanged
-    "The display name of a class spelled in any of NEU's ways"
-    return _SPELLINGS.get(_squeeze(spelling), spelling)
+    "The display name of a class spelled in any of NEU's ways; abbreviations count only as NEU writes them, or a folder `in` would be an inclusion"
+    return _ABBREVIATIONS.get(spelling) or _SPELLINGS.get(_squeeze(spelling), spelling)
 
 # %% ../nbs/00_data.ipynb #bad-image
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm'}
@@ -96,6 +96,12 @@ def _from_pil(
     if im.mode=='F': return to_rgb(np.asarray(im), name)
     return to_rgb(np.asarray(im.convert('RGBA').convert('RGB') if im.mode in ('P','PA','LA') else im.convert('RGB')), name)
 
+def _pixels(im, name, max_pixels):
+    "`_from_pil`, with a decoder's own complaint told in our words"
+    try: return _from_pil(im, name, max_pixels)
+    except BadImage: raise
+    except Exception as e: raise BadImage(f'{name}: the {im.format or "image"} data is damaged or cut short ({str(e).rstrip(".")}).') from None
+
 # %% ../nbs/00_data.ipynb #from-bytes
 _MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
 _opening = threading.Lock()
@@ -118,15 +124,14 @@ def _from_bytes(
     name:str, # how to call it in an error
     max_pixels:int, # refuse more
 )->np.ndarray: # (H,W,3) uint8
-    "Decode a file's bytes: the header first, then Pillow, then OpenCV where Pillow has no decoder"
+    "Decode a file's bytes: the header first, then Pillow, then OpenCV for TIFFs that Pillow has no decoder for"
     if not data: raise BadImage(f'{name}: the file is empty.')
-    if (im := _open(data)) is not None:
-        try: return _from_pil(im, name, max_pixels)
-        except BadImage: raise
-        except Exception as e: raise BadImage(f'{name}: the {im.format} data is damaged or cut short ({str(e).rstrip(".")}).') from None
-    if w_h := _tiff_size(data): _refuse_large(*w_h, name, max_pixels)
-    try: a = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error: a = None
+    if (im := _open(data)) is not None: return _pixels(im, name, max_pixels)
+    a = None
+    if w_h := _tiff_size(data):
+        _refuse_large(*w_h, name, max_pixels)
+        try: a = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error: pass
     known = next((k for k,magic in _MAGIC.items() if data.startswith(magic)), None)
     if a is None and known: raise BadImage(f'{name}: the {known} data is damaged or cut short (its header cannot be read).')
     if a is None: raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
@@ -139,13 +144,13 @@ def read_image(
 )->np.ndarray: # (H,W,3) RGB, uint8
     "Read one image from wherever it is, or raise `BadImage` with one sentence"
     if isinstance(src, np.ndarray): return to_rgb(src)
-    if isinstance(src, Image.Image): return _from_pil(src, 'PIL image', max_pixels)
+    if isinstance(src, Image.Image): return _pixels(src, 'PIL image', max_pixels)
     if isinstance(src, (bytes, bytearray, memoryview)): return _from_bytes(bytes(src), 'bytes', max_pixels)
     if not isinstance(src, (str, os.PathLike)): raise BadImage(f'expected a path, bytes, PIL image or array, got {type(src).__name__}.')
     path = Path(src)
-    if path.is_dir(): raise BadImage(f'{path}: is a folder, not an image.')
-    try: data = path.read_bytes()
-    except OSError as e: raise BadImage(f'{path}: cannot be read ({e.strerror}).') from None
+    try: data = None if path.is_dir() else path.read_bytes()
+    except (OSError, ValueError) as e: raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
+    if data is None: raise BadImage(f'{path}: is a folder, not an image.')
     return _from_bytes(data, str(path), max_pixels)
 
 # %% ../nbs/00_data.ipynb #sample
@@ -198,7 +203,11 @@ def _files(p): return sorted((f for f in p.iterdir() if f.is_file() and f.suffix
 
 def _natural(p): return [int(t) if t.isdigit() else t.lower() for t in re.split(r'(\d+)', p.name)]  # Cr_2 before Cr_10
 
-def _stem_class(p): return class_name(re.sub(r'[_\- ]*\d+$', '', p.stem))
+def _stem_class(p): # of a file named as NEU does, in any case: Cr_1, ps-12, rolled-in_scale_3
+    stem = re.sub(r'[_\- ]*\d+$', '', p.stem)
+    return next((c for a,c in _ABBREVIATIONS.items() if a.lower()==stem.lower()), None) or class_name(stem)
+
+def _neu_files(folder, split=None): return [s for s in (Sample(f, _stem_class(f), split) for f in _files(folder)) if s.label in NEU_CLASSES]
 
 # %% ../nbs/00_data.ipynb #read-boxes
 def read_boxes(
@@ -219,32 +228,36 @@ def _with_boxes(samples, folder, problems):
         except ValueError as e: problems.append(str(e)); yield s
 
 # %% ../nbs/00_data.ipynb #layout-readers
-def _class_folders(root, split=None):
+def _class_folders(root, problems, split=None):
     "One folder per class"
-    return [Sample(f, class_name(d.name), split) for d in _dirs(root) for f in _files(d)]
+    out = []
+    for d in _dirs(root):
+        if d.name.lower() in ('images', 'labels', 'annotations'): continue      # parts of another layout, not classes
+        out += (found := [Sample(f, class_name(d.name), split) for f in _files(d)])
+        if not found: problems.append(f'{d}: no image in this folder, so there is no class of its name.')
+    return out
 
 def _neu_det(root, problems):
-    "split/images/class/file + split/annotations/file.xml"
+    "split/images/class/file + split/annotations/file.xml; without class folders, the files' names tell"
     out = []
     for d in _dirs(root):
         images,split = d/'images', _SPLITS.get(d.name.lower())
         if split is None or not images.is_dir(): continue
-        found = _class_folders(images, split) or [Sample(f, _stem_class(f), split) for f in _files(images)]
+        found = (_class_folders(images, problems, split) if _dirs(images) else []) or _neu_files(images, split)
         out += _with_boxes(found, d/'annotations', problems)
     return out
 
 def _split_folders(root, problems):
     "split/class/file"
-    return [s for d in _dirs(root) if d.name.lower() in _SPLITS for s in _class_folders(d, _SPLITS[d.name.lower()])]
+    return [s for d in _dirs(root) if d.name.lower() in _SPLITS for s in _class_folders(d, problems, _SPLITS[d.name.lower()])]
 
 def _flat(root, problems):
     "Cr_1.bmp … in one folder, or in IMAGES beside ANNOTATIONS; only names that NEU uses"
     sub = {d.name.lower():d for d in _dirs(root)}
-    found = [Sample(f, _stem_class(f)) for f in _files(sub.get('images', root))]
-    return list(_with_boxes([s for s in found if s.label in NEU_CLASSES], sub.get('annotations', root), problems))
+    return list(_with_boxes(_neu_files(sub.get('images', root)), sub.get('annotations', root), problems))
 
 # %% ../nbs/00_data.ipynb #read-samples
-LAYOUTS = {'NEU-DET':_neu_det, 'split folders':_split_folders, 'flat NEU-CLS':_flat, 'class folders':lambda root,problems: _class_folders(root)}
+LAYOUTS = {'NEU-DET':_neu_det, 'split folders':_split_folders, 'flat NEU-CLS':_flat, 'class folders':_class_folders}
 
 def _order(labels): # NEU's classes in their own order, others after them by name
     return tuple(sorted(set(labels), key=lambda c: (NEU_CLASSES.index(c) if c in NEU_CLASSES else len(NEU_CLASSES), c.lower())))

@@ -107,8 +107,11 @@ def overlay(
     if heat.shape!=rgb.shape[:2]: raise ValueError(f'heatmap is {heat.shape}, image is {rgb.shape[:2]}; enlarge the heatmap to the image first.')
     if not (np.isfinite(heat).all() and heat.min()>=0 and heat.max()<=1): raise ValueError(f'heatmap spans {heat.min():.3g} to {heat.max():.3g}; it must lie in [0,1].')
     if not 0<=alpha<=1: raise ValueError(f'alpha is {alpha}; give an opacity in [0,1].')
-    opacity = (alpha*heat)[...,None]
-    return np.round(rgb*(1-opacity) + heat_colors(heat)*opacity).astype(np.uint8)
+    out = np.empty_like(rgb)
+    for y in range(0, len(rgb), 256):                # in strips: a large image in floats would fill the memory
+        rows,opacity = slice(y, y+256),alpha*heat[y:y+256,:,None]
+        out[rows] = np.round(rgb[rows]*(1-opacity) + heat_colors(heat[rows])*opacity)
+    return out
 
 # %% ../nbs/04_gradcam.ipynb #show-heatmap
 def show_heatmap(

@@ -7,7 +7,8 @@ __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'Spat
            'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
-import json, os, re
+import json, logging, os, re
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -78,21 +79,31 @@ def _read_weights(path):
     if not path.is_file(): raise FileNotFoundError(f"{path}: no such weights file.")
     try: w = load_file(path) if path.suffix=='.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e: raise ValueError(f"{path}: not a weights file that can be read safely ({str(e).splitlines()[0]}).") from None
+    if not isinstance(w, dict) or not all(isinstance(k, str) for k in w): raise ValueError(f"{path}: not a weights file; it holds a {type(w).__name__}, not tensors by name.")
     for key in ('state_dict', 'model'):
         if isinstance(w, dict) and isinstance(w.get(key), dict): w = w[key]
     return {k.removeprefix('module.'):v for k,v in w.items() if isinstance(v, Tensor) and not k.endswith('num_batches_tracked')}
 
 # %% ../nbs/01_model.ipynb #match-weights
+_CLASSIFIER = re.compile(r'(fc|classifier|head|last_linear|pre_logits|_fc)(\.|$)')
+
+def _by_name(theirs, ours): # timm's own names; what is left over may only be the classifier
+    return all(k in theirs and theirs[k].shape==v.shape for k,v in ours.items()) and all(k in ours or _CLASSIFIER.match(k) for k in theirs)
+
+def _by_order(theirs, ours): # other names for the same tensors; a batch norm's four are told apart by the end of their names
+    pairs,rest = list(zip(theirs.items(), ours.items())),list(theirs.values())[len(ours):]
+    kind = lambda name: name.rpartition('.')[2]
+    return len(pairs)==len(ours) and all(a.shape==b.shape and kind(k)==kind(o) for (k,a),(o,b) in pairs) and all(v.ndim<=2 for v in rest) and len(rest)<=2
+
 def _match_weights(
     theirs:dict, # name -> tensor, from a file
     ours:dict, # name -> tensor, a timm network's state without classifier
 )->dict|None: # `ours` with the file's values, or None if they do not fit
-    "Match by name, else by order and shape; the file's classifier is left over"
-    if all(k in theirs and theirs[k].shape==v.shape for k,v in ours.items()): return {k:theirs[k] for k in ours}
-    values = list(theirs.values())
-    fits = len(values)>=len(ours) and all(a.shape==b.shape for a,b in zip(values, ours.values()))
-    return dict(zip(ours, values)) if fits else None
+    "Match by name, else by order and shape; only the file's classifier may be left over"
+    if _by_name(theirs, ours): return {k:theirs[k] for k in ours}
+    return dict(zip(ours, theirs.values())) if _by_order(theirs, ours) else None
 
+# %% ../nbs/01_model.ipynb #load-backbone-weights
 def load_backbone_weights(
     net:nn.Module, # a timm network without classifier; changed in place
     path, # .safetensors or .pth of the same architecture
@@ -100,22 +111,35 @@ def load_backbone_weights(
     "Fill a timm network from a file"
     ours = {k:v for k,v in net.state_dict().items() if not k.endswith('num_batches_tracked')}
     found = _match_weights(_read_weights(path), ours)
-    if found is None: raise ValueError(f"{path}: its tensors do not fit this backbone; it holds the weights of another architecture.")
+    if found is None:
+        why = 'it belongs to a saved model, so give its folder instead' if (Path(path).parent/'config.json').is_file() else 'it holds the weights of another architecture'
+        raise ValueError(f"{path}: its tensors do not fit this backbone; {why}.")
     net.load_state_dict(found, strict=False)
 
 # %% ../nbs/01_model.ipynb #make-backbone
+def _no_weights(name, why): return f"{why}: pass pretrained=False to start from random weights, or pretrained='path/to/weights.safetensors' to read them from a file."
+
+@contextmanager
+def _quiet_hub():
+    "The hub's client retries for a while and reports each try; one sentence at the end says it all"
+    log = logging.getLogger('huggingface_hub'); level = log.level
+    log.setLevel(logging.ERROR)
+    try: yield
+    finally: log.setLevel(level)
+
 def make_backbone(
     name:str='resnet50', # any convolutional timm model
     pretrained=True, # True: timm's ImageNet weights; False: random; a path: from that file
 )->Backbone: # ends in features (B,C,h,w)
     "A backbone by its timm name"
     if not timm.is_model(name): raise ValueError(f"'{name}' is no timm model; timm.list_models('*resnet*') lists those of a family.")
-    kw = dict(num_classes=0, global_pool='')
-    try: net = timm.create_model(name, pretrained=pretrained is True, **kw)
+    if pretrained is True and not timm.is_model_pretrained(name): raise ValueError(_no_weights(name, f"timm has no ImageNet weights for '{name}'"))
+    try:
+        with _quiet_hub(): net = timm.create_model(name, pretrained=pretrained is True, num_classes=0, global_pool='')
     except AssertionError: raise ValueError(f"backbone '{name}' cannot be used without its pooling; try resnet50.") from None
     except Exception as e:
         if pretrained is not True: raise
-        raise OSError(f"the ImageNet weights of '{name}' could not be downloaded ({type(e).__name__}): pass pretrained=False to start from random weights, or pretrained='path/to/weights.safetensors' to read them from a file.") from None
+        raise OSError(_no_weights(name, f"the ImageNet weights of '{name}' could not be downloaded ({type(e).__name__})")) from None
     if not isinstance(pretrained, bool): load_backbone_weights(net, pretrained)
     return Backbone(name, net)
 
@@ -189,6 +213,15 @@ def predict_proba(self:ScratchDetector,
     "Class probabilities, without gradients"
     with torch.no_grad(): return self(x).float().softmax(-1)
 
+# %% ../nbs/01_model.ipynb #classify-places
+@patch
+def classify_places(self:ScratchDetector,
+    f:Tensor, # features (B,C,h,w)
+)->Tensor: # logits (B,n_classes,h,w): the answer if the whole surface looked like the place
+    "The head's answer for every place on its own"
+    a = self.attention(f)
+    return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
+
 # %% ../nbs/01_model.ipynb #model-config
 FORMAT = 1  # of the folder; raised when an older version of this package could misread it
 
@@ -225,9 +258,20 @@ def from_json(cls:ModelConfig,
     try: d = json.loads(text)
     except json.JSONDecodeError as e: raise ValueError(f'{name}: not valid JSON ({e}).') from None
     if not isinstance(d, dict) or not {'backbone', 'classes', 'preprocess', 'format'} <= d.keys(): raise ValueError(f"{name}: not a model's config; it must name backbone, classes, preprocess and format.")
-    if d['format']>FORMAT: raise ValueError(f"{name}: written by a newer version (format {d['format']}, this one reads up to {FORMAT}); update defect_nbdev.")
+    if isinstance(d['format'], int) and d['format']>FORMAT: raise ValueError(f"{name}: written by a newer version (format {d['format']}, this one reads up to {FORMAT}); update defect_nbdev.")
     known = {k:v for k,v in d.items() if k in cls.__dataclass_fields__}
-    return cls(**{**known, 'classes':tuple(d['classes']), 'preprocess':Preprocess.from_dict(d['preprocess'])})
+    try: config = cls(**{**known, 'classes':tuple(d['classes']), 'preprocess':Preprocess.from_dict(d['preprocess'])})
+    except (TypeError, AttributeError, ValueError) as e: raise ValueError(f'{name}: a value is not what it should be ({e}).') from None
+    if wrong := config._wrong(): raise ValueError(f'{name}: {wrong}.')
+    return config
+
+@patch
+def _wrong(self:ModelConfig)->str|None: # None if all is well
+    "What in a config cannot be"
+    if not isinstance(self.format, int): return f'format is {self.format!r}, not a whole number'
+    if not isinstance(self.backbone, str): return f'backbone is {self.backbone!r}, not a name'
+    if not all(isinstance(c, str) for c in self.classes) or len(set(self.classes))!=len(self.classes): return f'classes are {list(self.classes)}, not different names'
+    if isinstance(self.evidence_scale, bool) or not isinstance(self.evidence_scale, (int, float)) or not self.evidence_scale>0: return f'evidence_scale is {self.evidence_scale!r}, not a number above 0'
 
 # %% ../nbs/01_model.ipynb #atomic-write
 def write_atomic(
@@ -236,7 +280,10 @@ def write_atomic(
 ):
     "Write beside, then rename over: the old file stays until the new one is whole"
     path = Path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try: write(tmp); os.replace(tmp, path)
+    try:
+        write(tmp)
+        with open(tmp, 'rb+') as f: os.fsync(f.fileno())      # on the disk, not only on its way there
+        os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/01_model.ipynb #save-model
@@ -263,7 +310,9 @@ def load_config(
     "Read a model's config without its weights"
     path = Path(folder)/'config.json'
     if not path.is_file(): raise FileNotFoundError(f'{folder}: no model here; a model is a folder with model.safetensors and config.json.')
-    return ModelConfig.from_json(path.read_text(encoding='utf-8'), str(path))
+    try: text = path.read_text(encoding='utf-8')
+    except UnicodeDecodeError: raise ValueError(f'{path}: not a text in UTF-8.') from None
+    return ModelConfig.from_json(text, str(path))
 
 def _read_state(path, config):
     "The tensors of a weights file, after checking that it belongs to `config`"

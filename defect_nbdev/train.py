@@ -11,7 +11,7 @@ __all__ = ['hold_out', 'train_valid', 'param_groups', 'cosine_schedule', 'wilson
 # %% ../nbs/03_train.ipynb #imports
 import csv, io, json, math, os, sys, time
 from dataclasses import asdict, dataclass, replace
-from functools import wraps
+from functools import partial, update_wrapper, wraps
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from .data import (Augment, Preprocess, Samples, SteelDataset, decode, eval_transform,
                                make_loader, read_samples, targets_of, train_transform)
-from .loss import FocalLoss, distillation_loss, feature_loss
+from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
 from .model import ModelConfig, ScratchDetector, load_config, load_model, save_model, write_atomic
 
 # %% ../nbs/03_train.ipynb #hold-out
@@ -122,9 +122,9 @@ class Taught(nn.Module):
         self.student,self.translate = student,nn.Conv2d(student.backbone.n_features, n_features, 1)
     def forward(self,
         x:Tensor, # images (B,3,H,W), normalised
-    )->tuple: # (logits (B,n_classes), features (B,n_features,h,w))
+    )->tuple: # (logits (B,n_classes), features (B,n_features,h,w), logits of every place (B,n_classes,h,w))
         f = self.student.features(x)
-        return self.student.classify(f), self.translate(f)
+        return self.student.classify(f), self.translate(f), self.student.classify_places(f)
 
 # %% ../nbs/03_train.ipynb #trainer
 @dataclass
@@ -152,7 +152,7 @@ class Trainer:
         teacher:ScratchDetector|None=None, # a trained model with the same classes
         accelerator:Accelerator|None=None, # decides device and number format
     ):
-        self.settings,self.history = settings,[]
+        self.settings,self.history,self.steps = settings,[],0
         self.acc = accelerator or make_accelerator()
         self.teacher = teacher and teacher.eval().to(self.acc.device, memory_format=torch.channels_last)
         if teacher is not None: model = Taught(model, teacher.backbone.n_features)
@@ -178,10 +178,11 @@ def loss_of(self:Trainer,
 )->tuple: # (loss, a scalar with gradient; logits (B,C))
     "Focal loss, mixed with the distance to the teacher where there is one"
     if self.teacher is None: logits = self.model(x); return self.loss(logits, y), logits
-    logits,features = self.model(x)
-    with torch.no_grad(): f = self.teacher.features(x); taught = self.teacher.classify(f)
-    share = self.settings.teacher_share
-    return (1-share)*self.loss(logits, y) + share*(distillation_loss(logits, taught) + feature_loss(features, f)), logits
+    logits,features,places = self.model(x)
+    t,share = self.teacher,self.settings.teacher_share
+    with torch.no_grad(): f = t.features(x); theirs = t.classify(f),f,t.classify_places(f)
+    taught = distillation_loss(logits, theirs[0]) + feature_loss(features, theirs[1]) + place_loss(places, theirs[2])
+    return (1-share)*self.loss(logits, y) + share*taught, logits
 
 @patch
 def step(self:Trainer,
@@ -194,7 +195,8 @@ def step(self:Trainer,
     self.optimizer.zero_grad(); self.acc.backward(loss)
     self.acc.clip_grad_norm_(self.model.parameters(), self.settings.clip)
     self.optimizer.step(); self.schedule.step()
-    if self.ema: self.ema.update(self.acc.unwrap_model(self.model))
+    self.steps += 1
+    if self.ema: self.ema.update(self.acc.unwrap_model(self.model), step=self.steps)        # the step lets a young average forget faster
     return loss.item(), (logits.argmax(1)==y).sum().item()
 
 # %% ../nbs/03_train.ipynb #train-epoch
@@ -227,7 +229,8 @@ def predict_logits(
 def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be saved
     "Judge by the validation images"
     logits,y = predict_logits(self.current, self.valid_loader, self.acc)
-    return self.loss.cpu()(logits, y).item(), (logits.argmax(1)==y).float().mean().item()
+    self.scale = evidence_scale(logits)                                                     # for heatmaps, see below
+    return self.loss(logits.to(self.acc.device), y.to(self.acc.device)).item(), (logits.argmax(1)==y).float().mean().item()
 
 @patch(as_prop=True)
 def current(self:Trainer): # the averaged weights if EMA is on
@@ -285,16 +288,16 @@ def plot_confusion(
 # %% ../nbs/03_train.ipynb #start-model
 def start_model(
     backbone:str, # timm name
-    n_classes:int, # outputs
+    classes:tuple, # names in the order of the outputs
     pretrained=True, # ImageNet weights from timm, where `weights` is not given
     weights=None, # a weights file of the backbone, or a folder with a saved model
 )->ScratchDetector: # ready to be trained
     "A detector from ImageNet, a file, another model, or nothing"
-    if weights is None or not Path(weights).is_dir(): return ScratchDetector(backbone, n_classes, pretrained if weights is None else weights)
+    if weights is None or not Path(weights).is_dir(): return ScratchDetector(backbone, len(classes), pretrained if weights is None else weights)
     other,config = load_model(weights)
     if config.backbone!=backbone: raise ValueError(f"{weights}: holds a {config.backbone}, not a {backbone}; pass --backbone {config.backbone}.")
-    if other.n_classes==n_classes: return other
-    model = ScratchDetector(backbone, n_classes, pretrained=False)
+    if tuple(config.classes)==tuple(classes): return other
+    model = ScratchDetector(backbone, len(classes), pretrained=False)
     model.load_state_dict({k:v for k,v in other.state_dict().items() if not k.startswith('head.5.')}, strict=False)
     return model
 
@@ -315,9 +318,12 @@ def one_sentence(func):
         name = Path(sys.argv[0]).name                                # as it was called: defect_train, app.py
         try: return func(*args, **kwargs)
         except (ValueError, OSError, FloatingPointError) as e:
-            if not is_cli(): raise
+            if not is_cli(command): raise
             sys.exit(f'{name}: {e}')
-        except KeyboardInterrupt: sys.exit(f'{name}: stopped; what was saved stays.')
+        except KeyboardInterrupt:
+            if not is_cli(command): raise
+            sys.exit(f'{name}: stopped; what was saved stays.')
+    command = update_wrapper(partial(run), run)                      # stands for `call_parse(run)`: is_cli looks through one wrapper
     return run
 
 # %% ../nbs/03_train.ipynb #run-writer
@@ -361,6 +367,7 @@ def read_parts(
 )->tuple: # (training Samples, its images, validation Samples, its images, how they were split, all usable Samples)
     "Decode a folder and decide who learns and who judges"
     found = read_samples(data).part('train', 'validation', None)
+    if not len(found): raise ValueError(f'{data}: only a test part was found; a training needs a train part.')
     usable,images = decode(found, size)
     row = {s.path:i for i,s in enumerate(usable)}
     train,valid,how = train_valid(usable, seed)
@@ -372,8 +379,8 @@ def _defaults(size, batch, lr, workers, scratch):
     "Fill what the user left open, for this machine"
     gpu = torch.cuda.is_available()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return (size or (224 if gpu else 128), batch or (64 if gpu else 32), lr or (1e-3 if scratch else 3e-4),
-            min(8, max(1, cores-1)) if workers is None else workers)
+    own = (224 if gpu else 128), (64 if gpu else 32), (1e-3 if scratch else 3e-4), min(8, max(1, cores-1))
+    return [b if a is None else a for a,b in zip((size, batch, lr, workers), own)]
 
 # %% ../nbs/03_train.ipynb #train-model
 def _record(path):
@@ -384,16 +391,17 @@ def _record(path):
 
 def _train(data, out, s, backbone, size, batch, pretrained, weights, workers, teacher, fp16):
     "The whole training, after the options were settled; returns the metrics"
+    set_seed(s.seed); model = start_model(backbone, read_samples(data).classes, pretrained, weights)    # first: decoding takes long, and this can fail
     train,x_train,valid,x_valid,how,usable = read_parts(data, size, s.seed)
     out.mkdir(parents=True, exist_ok=True); _report(usable, out); classes = train.classes
     print(f'learning from {len(train)} images, judged by {len(valid)} ({how})')
-    set_seed(s.seed); acc,pre,aug = make_accelerator(),Preprocess(size=size),Augment()
+    acc,pre,aug = make_accelerator(),Preprocess(size=size),Augment()
     loaders = (make_loader(SteelDataset(x_train, targets_of(train, classes), train_transform(pre, aug), s.seed), batch, True, workers, s.seed),
                make_loader(SteelDataset(x_valid, targets_of(valid, classes), eval_transform(pre)), batch*2))
     config = ModelConfig(backbone, classes, pre, augment=asdict(aug), training=dict(
         asdict(s), batch=batch, data=Path(data).resolve().name, layout=train.layout, split=how, n_train=len(train), n_valid=len(valid), pretrained=bool(pretrained) and weights is None,
         weights=_record(weights), teacher=_record(teacher), device=str(acc.device), precision=acc.mixed_precision))
-    trainer = Trainer(start_model(backbone, len(classes), pretrained, weights), *loaders, s, teacher and load_model(teacher, classes)[0], acc)
+    trainer = Trainer(model, *loaders, s, teacher and load_model(teacher, classes)[0], acc)
     return _run(trainer, config, out, fp16)
 
 # %% ../nbs/03_train.ipynb #run-training
@@ -401,7 +409,7 @@ def _keep(trainer, config, out, fp16, best):
     "Save the last epoch, and the best one when it is"
     h = trainer.history[-1]
     tqdm.write('epoch {epoch:3}  loss {train_loss:.4f}  accuracy {train_accuracy:.1%}  validation loss {valid_loss:.4f}  accuracy {valid_accuracy:.1%}  {seconds:.0f} s'.format(**h) + '  *'*best)
-    config = replace(config, training={**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)})
+    config = replace(config, evidence_scale=trainer.scale, training={**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)})
     write_history(out/'history.csv', trainer.history)
     for folder in [out/'last'] + [out]*best: save_model(trainer.current, folder, config, fp16)
 
@@ -412,7 +420,6 @@ def _run(trainer, config, out, fp16):
     model,config = load_model(out)
     logits,y = predict_logits(model.to(trainer.acc.device), trainer.valid_loader, trainer.acc)
     if not trainer.acc.is_main_process: return
-    save_model(model, out, replace(config, evidence_scale=evidence_scale(logits)), fp16)
     return write_results(out, logits, y, trainer.history, config.classes)
 
 # %% ../nbs/03_train.ipynb #defect-train
@@ -438,7 +445,9 @@ def defect_train(
     "Train a detector on a folder of images"
     if (Path(out)/'config.json').exists(): raise ValueError(f'{out} already holds a model; choose another --out, or move it away.')
     size,batch,lr,workers = _defaults(size, batch, lr, workers, scratch=not pretrained and weights is None)
-    if epochs<1 or batch<2: raise ValueError(f'epochs is {epochs} and batch is {batch}; give at least 1 and 2.')
+    for name,value,least in ('epochs',epochs,1), ('size',size,32), ('batch',batch,2), ('workers',workers,0), ('patience',patience,0):
+        if value<least: raise ValueError(f'{name} is {value}; give {least} or more.')
+    if not lr>0 or not 0<=ema<1: raise ValueError(f'lr is {lr} and ema is {ema}; give lr above 0 and ema in [0,1).')
     s = Settings(epochs=epochs, lr=lr, ema=ema, patience=patience, seed=seed)
     if m := _train(data, Path(out), s, backbone, size, batch, pretrained, weights, workers, teacher, fp16):
         print('best epoch: {right} of {n} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['accuracy_95'], **m), f'\nmodel in {out}; look at it with: python app.py --model {out}')
