@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['hold_out', 'train_valid', 'param_groups', 'cosine_schedule', 'wilson', 'classification_metrics', 'Taught', 'Settings',
-           'Trainer', 'make_accelerator', 'predict_logits', 'plot_history', 'plot_confusion', 'start_model',
-           'evidence_scale', 'one_sentence', 'write_history', 'write_results', 'read_parts', 'defect_train',
+           'Trainer', 'make_accelerator', 'evidence_scale', 'predict_logits', 'plot_history', 'plot_confusion',
+           'start_model', 'one_sentence', 'write_history', 'write_results', 'read_parts', 'defect_train',
            'validate_model', 'defect_validate']
 
 # %% ../nbs/03_train.ipynb #imports
@@ -211,6 +211,15 @@ def train_epoch(self:Trainer,
         if bar is not None: bar.update(); bar.set_postfix(loss=f'{total/n:.3f}', accuracy=f'{right/n:.1%}', refresh=False)
     return total/n, right/n
 
+# %% ../nbs/03_train.ipynb #evidence-scale
+def evidence_scale(
+    logits:Tensor, # (N,C) of validation images
+    share:float=1/3, # part of the image that a defect usually covers, in (0,1]
+)->float: # logits
+    "How much evidence a heatmap draws in full colour"
+    top,n = logits.amax(1),logits.shape[1]
+    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item())/share, 3)
+
 # %% ../nbs/03_train.ipynb #predict-loader
 @torch.no_grad()
 def predict_logits(
@@ -229,7 +238,7 @@ def predict_logits(
 def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be saved
     "Judge by the validation images"
     logits,y = predict_logits(self.current, self.valid_loader, self.acc)
-    self.scale = evidence_scale(logits)                                                     # for heatmaps, see below
+    self.scale = evidence_scale(logits)                                                     # for heatmaps
     return self.loss(logits.to(self.acc.device), y.to(self.acc.device)).item(), (logits.argmax(1)==y).float().mean().item()
 
 @patch(as_prop=True)
@@ -300,15 +309,6 @@ def start_model(
     model = ScratchDetector(backbone, len(classes), pretrained=False)
     model.load_state_dict({k:v for k,v in other.state_dict().items() if not k.startswith('head.5.')}, strict=False)
     return model
-
-# %% ../nbs/03_train.ipynb #evidence-scale
-def evidence_scale(
-    logits:Tensor, # (N,C) of validation images
-    share:float=1/3, # part of the image that a defect usually covers, in (0,1]
-)->float: # logits
-    "How much evidence a heatmap draws in full colour"
-    top,n = logits.amax(1),logits.shape[1]
-    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item())/share, 3)
 
 # %% ../nbs/03_train.ipynb #one-sentence
 def one_sentence(func):
