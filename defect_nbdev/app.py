@@ -31,11 +31,7 @@ def verdict(
     doubt = '' if p.confidence>=.5 else ' It would not bet on it: look at the image yourself.'
     return f'## {p.label}\nThe network is {p.confidence:.1%} sure.{doubt} {p.milliseconds:.0f} ms.'
 
-# %% ../nbs/05_app.ipynb #handlers
-def _told(e, path): return re.sub(re.escape(str(path)), lambda m: os.path.basename(str(path)), str(e))
-
-def _blank(words=''): return None, words, None, None, None
-
+# %% ../nbs/05_app.ipynb #for-screen
 def for_screen(
     p:Prediction, # the answer
     most:int=1600, # longest side kept, pixels
@@ -46,6 +42,11 @@ def for_screen(
     size = max(1, round(w*most/max(h, w))),max(1, round(h*most/max(h, w)))
     image,heatmap = (cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (p.image, p.heatmap))
     return replace(p, image=image, heatmap=np.clip(heatmap, 0, 1))
+
+# %% ../nbs/05_app.ipynb #handlers
+def _told(e, path): return re.sub(re.escape(str(path)), lambda m: os.path.basename(str(path)), str(e))
+
+def _blank(words=''): return None, words, None, None, None
 
 def inspect(
     inspector:Inspector, # the model
@@ -72,7 +73,7 @@ def repaint(
     if target!=p.target: p = p.explain(target)
     return p, p.paint(alpha)
 
-# %% ../nbs/05_app.ipynb #make-app
+# %% ../nbs/05_app.ipynb #page-parts
 def _theme(): return gr.themes.Base(primary_hue='orange', neutral_hue='slate', font=['system-ui','sans-serif'], font_mono=['ui-monospace','monospace'])
 
 _CSS = '#where img {width:100%; height:100%; object-fit:contain}'  # a 200-pixel image fills its frame
@@ -85,6 +86,7 @@ def _legend(
     return f'''<div style="height:.7rem;border-radius:4px;background:linear-gradient(to right, {stops})"></div>
 <div style="display:flex;justify-content:space-between"><span>0</span><span>evidence for the class, in logits</span><span>{scale:.0f} and more</span></div>'''
 
+# %% ../nbs/05_app.ipynb #make-app
 _HELP = 'Colour shows which places raised the score of the class. No colour means no evidence for it.'
 
 def make_app(
@@ -140,6 +142,6 @@ def main(
     "Open the inspector's page"
     _refuse_taken(host, port)
     app = make_app(load_inspector(model))
-    app.launch(server_name=host, server_port=port, inbrowser=browser and _desktop(), theme=_theme(), css=_CSS, quiet=True, show_error=True, footer_links=[], prevent_thread_lock=True)
-    print(f'inspector on http://{host}:{port} (stop with Ctrl-C)', flush=True)
+    _,url,_ = app.launch(server_name=host, server_port=port or None, inbrowser=browser and _desktop(), theme=_theme(), css=_CSS, quiet=True, show_error=True, footer_links=[], prevent_thread_lock=True)
+    print(f'inspector on {url.rstrip("/")} (stop with Ctrl-C)', flush=True)
     app.block_thread()

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .data import to_rgb
@@ -69,15 +68,29 @@ def cam_evidence(
     return cam_from_features(model, f, target)[0]
 
 # %% ../nbs/04_gradcam.ipynb #grad-cam
+def _interpolation(
+    n:int, # pixels
+    cells:int, # of the grid
+    offset:float=0., # from the middle of a cell's square to where it looks, in cells
+    device=None, # of the result
+)->Tensor: # (n,cells) float32, each row sums to 1
+    "The weight of each cell in each pixel, along one direction"
+    at = ((torch.arange(n, device=device)+.5)*cells/n - .5 - offset).clamp(0, cells-1)
+    return (1 - (at[:,None]-torch.arange(cells, device=device)).abs()).clamp(min=0)
+
+# %% ../nbs/04_gradcam.ipynb #to-heatmap
 def to_heatmap(
     evidence:Tensor, # (B,h,w) ≥ 0, in logits
     size:tuple, # (H,W) of the result, pixels
     scale:float, # logits drawn as 1, above 0
+    offset:float=0., # where a cell looks: the model's `cell_offset`
 )->Tensor: # (B,H,W) float32 in [0,1]
-    "Enlarge evidence and put it on the model's scale"
+    "Enlarge evidence, put it where the cells look and on the model's scale"
     if not scale>0: raise ValueError(f'scale is {scale}; give the number of logits that is drawn as 1, above 0.')
-    return (F.interpolate(evidence[:,None], size, mode='bilinear', align_corners=False)[:,0]/scale).clamp(0, 1)
+    rows,cols = (_interpolation(n, c, offset, evidence.device) for n,c in zip(size, evidence.shape[1:]))
+    return (rows@evidence@cols.T/scale).clamp(0, 1)
 
+# %% ../nbs/04_gradcam.ipynb #grad-cam-call
 def grad_cam(
     model:ScratchDetector, # in any mode; left in it
     x:Tensor, # images (B,3,H,W), normalised
@@ -85,7 +98,7 @@ def grad_cam(
     scale:float|None=None, # logits drawn as 1; None for the model's own `evidence_scale`
 )->Tensor: # heatmaps (B,H,W) float32 in [0,1], on the model's absolute scale
     "Where the evidence for a class lies"
-    return to_heatmap(cam_evidence(model, x, target), x.shape[-2:], model.evidence_scale if scale is None else scale)
+    return to_heatmap(cam_evidence(model, x, target), x.shape[-2:], model.evidence_scale if scale is None else scale, model.cell_offset)
 
 # %% ../nbs/04_gradcam.ipynb #overlay
 _STOPS = np.array([[255,245,150], [254,190,80], [250,110,40], [215,25,30], [125,0,40]], np.float32)

@@ -67,7 +67,7 @@ def _index(self:Inspector, target):
 def _explain(self:Inspector, f, size, target):
     "Heatmap (H,W) in [0,1] and logits (C,) from features (1,C,h,w)"
     evidence,logits = cam_from_features(self.model, f, self._index(target))
-    return to_heatmap(evidence, size, self.scale)[0].cpu().numpy(), logits[0]
+    return to_heatmap(evidence, size, self.scale, self.config.cell_offset)[0].cpu().numpy(), logits[0]
 
 # %% ../nbs/04c_inspector.ipynb #inspector-call
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'SpatialAttention', 'make_head', 'ScratchDetector',
-           'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model', 'shipped_model']
+           'cell_offset', 'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import json, logging, os, re
@@ -174,6 +174,7 @@ def make_head(
 class ScratchDetector(nn.Module):
     "Backbone → spatial attention → head"
     evidence_scale = 10.  # logits of evidence that a heatmap draws as 1; a trained model brings its own
+    cell_offset = 0.      # from the middle of a cell's square to where it looks, in cells; a trained model brings its own
     def __init__(self,
         backbone:str='resnet50', # any convolutional timm model
         n_classes:int=6, # outputs
@@ -222,6 +223,22 @@ def classify_places(self:ScratchDetector,
     a = self.attention(f)
     return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
 
+# %% ../nbs/01_model.ipynb #cell-offset
+def cell_offset(
+    model, # a ScratchDetector in eval mode
+    x:Tensor, # images (B,3,H,W), normalised, such as it will see
+)->float: # in cells, in [-1,1]; negative is up and left
+    "How far from the middle of its square a cell looks, the mean of both directions"
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().clone().requires_grad_()
+        f = model.features(x); cells = f.shape[-2:]; mid = [n//2 for n in cells]
+        g, = torch.autograd.grad(f[...,mid[0],mid[1]].sum(), x)
+    seen = g.float().square().sum(1); total = seen.sum((1,2)); seen = seen[total>0]/total[total>0,None,None]   # (B,H,W), each sums to 1
+    if not len(seen): return 0.
+    middle = lambda share: share@((torch.arange(share.shape[1], device=share.device)+.5)/share.shape[1])      # in [0,1]
+    away = [middle(seen.sum(2-d))*cells[d] - mid[d] - .5 for d in (0,1)]
+    return round(max(-1., min(1., torch.stack(away).mean().item())), 3)
+
 # %% ../nbs/01_model.ipynb #model-config
 FORMAT = 1  # of the folder; raised when an older version of this package could misread it
 
@@ -238,6 +255,7 @@ class ModelConfig:
     classes:tuple # names in the order of the outputs
     preprocess:Preprocess=field(default_factory=Preprocess) # what every image goes through
     evidence_scale:float=10. # logits of evidence that a heatmap draws as 1
+    cell_offset:float=0. # from the middle of a cell's square to where it looks, in cells, in [-1,1]; negative is up and left
     augment:dict=field(default_factory=dict) # strengths of the training transforms, as a record
     training:dict=field(default_factory=dict) # recipe, seed and results, as a record
     versions:dict=field(default_factory=_versions) # of the packages that trained it
@@ -265,13 +283,16 @@ def from_json(cls:ModelConfig,
     if wrong := config._wrong(): raise ValueError(f'{name}: {wrong}.')
     return config
 
+# %% ../nbs/01_model.ipynb #config-wrong
 @patch
 def _wrong(self:ModelConfig)->str|None: # None if all is well
     "What in a config cannot be"
     if not isinstance(self.format, int): return f'format is {self.format!r}, not a whole number'
     if not isinstance(self.backbone, str): return f'backbone is {self.backbone!r}, not a name'
     if not all(isinstance(c, str) for c in self.classes) or len(set(self.classes))!=len(self.classes): return f'classes are {list(self.classes)}, not different names'
-    if isinstance(self.evidence_scale, bool) or not isinstance(self.evidence_scale, (int, float)) or not self.evidence_scale>0: return f'evidence_scale is {self.evidence_scale!r}, not a number above 0'
+    number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
+    if not number(self.evidence_scale) or not self.evidence_scale>0: return f'evidence_scale is {self.evidence_scale!r}, not a number above 0'
+    if not number(self.cell_offset) or not -1<=self.cell_offset<=1: return f'cell_offset is {self.cell_offset!r}, not a number from -1 to 1'
 
 # %% ../nbs/01_model.ipynb #atomic-write
 def write_atomic(
@@ -343,7 +364,7 @@ def load_model(
     if classes is not None and tuple(classes)!=tuple(config.classes): raise ValueError(f'{folder}: the model knows {list(config.classes)}, expected {list(classes)}.')
     model,path = ScratchDetector(config.backbone, len(config.classes), pretrained=False),Path(folder)/'model.safetensors'
     _fill(model, _read_state(path, config), path)
-    model.evidence_scale = config.evidence_scale
+    model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset
     return model.eval(), config
 
 # %% ../nbs/01_model.ipynb #shipped-model

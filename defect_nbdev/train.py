@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from .data import (Augment, Preprocess, Samples, SteelDataset, decode, eval_transform,
                                make_loader, read_samples, targets_of, train_transform)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
-from .model import ModelConfig, ScratchDetector, load_config, load_model, save_model, write_atomic
+from .model import ModelConfig, ScratchDetector, cell_offset, load_config, load_model, save_model, write_atomic
 
 # %% ../nbs/03_train.ipynb #hold-out
 def hold_out(
@@ -184,6 +184,7 @@ def loss_of(self:Trainer,
     taught = distillation_loss(logits, theirs[0]) + feature_loss(features, theirs[1]) + place_loss(places, theirs[2])
     return (1-share)*self.loss(logits, y) + share*taught, logits
 
+# %% ../nbs/03_train.ipynb #train-step-optimizer
 @patch
 def step(self:Trainer,
     x:Tensor, # images (B,3,H,W)
@@ -214,11 +215,10 @@ def train_epoch(self:Trainer,
 # %% ../nbs/03_train.ipynb #evidence-scale
 def evidence_scale(
     logits:Tensor, # (N,C) of validation images
-    share:float=1/3, # part of the image that a defect usually covers, in (0,1]
 )->float: # logits
     "How much evidence a heatmap draws in full colour"
     top,n = logits.amax(1),logits.shape[1]
-    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item())/share, 3)
+    return round(max(.1, (top - (logits.sum(1)-top)/(n-1)).median().item()), 3)
 
 # %% ../nbs/03_train.ipynb #predict-loader
 @torch.no_grad()
@@ -234,12 +234,19 @@ def predict_logits(
         out.append([t.cpu() for t in accelerator.gather_for_metrics((logits.float(), y))])
     return tuple(torch.cat(t) for t in zip(*out))
 
+# %% ../nbs/03_train.ipynb #trainer-validate
 @patch
 def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be saved
     "Judge by the validation images"
     logits,y = predict_logits(self.current, self.valid_loader, self.acc)
     self.scale = evidence_scale(logits)                                                     # for heatmaps
     return self.loss(logits.to(self.acc.device), y.to(self.acc.device)).item(), (logits.argmax(1)==y).float().mean().item()
+
+@patch(as_prop=True)
+def offset(self:Trainer)->float: # cells
+    "Where the cells of the model that would be saved look, on 32 validation images of all classes"
+    data = self.valid_loader.dataset; some = np.linspace(0, len(data)-1, min(32, len(data))).round().astype(int)
+    return cell_offset(self.current, torch.stack([data[i][0] for i in some]).to(self.acc.device, memory_format=torch.channels_last))
 
 @patch(as_prop=True)
 def current(self:Trainer): # the averaged weights if EMA is on
@@ -409,7 +416,7 @@ def _keep(trainer, config, out, fp16, best):
     "Save the last epoch, and the best one when it is"
     h = trainer.history[-1]
     tqdm.write('epoch {epoch:3}  loss {train_loss:.4f}  accuracy {train_accuracy:.1%}  validation loss {valid_loss:.4f}  accuracy {valid_accuracy:.1%}  {seconds:.0f} s'.format(**h) + '  *'*best)
-    config = replace(config, evidence_scale=trainer.scale, training={**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)})
+    config = replace(config, evidence_scale=trainer.scale, cell_offset=trainer.offset, training={**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)})
     write_history(out/'history.csv', trainer.history)
     for folder in [out/'last'] + [out]*best: save_model(trainer.current, folder, config, fp16)
 
