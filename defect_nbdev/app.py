@@ -84,7 +84,7 @@ def _legend(
     "The colours of the heatmap with their numbers"
     stops = ', '.join(f'rgb({r:.0f} {g:.0f} {b:.0f})' for r,g,b in heat_colors(np.linspace(0, 1, 5)))
     return f'''<div style="height:.7rem;border-radius:4px;background:linear-gradient(to right, {stops})"></div>
-<div style="display:flex;justify-content:space-between"><span>0</span><span>evidence for the class, in logits</span><span>{scale:.0f} and more</span></div>'''
+<div style="display:flex;justify-content:space-between"><span>0</span><span>evidence for the class, in logits</span><span>{scale:.2g} and more</span></div>'''
 
 # %% ../nbs/05_app.ipynb #make-app
 _HELP = 'Colour shows which places raised the score of the class. No colour means no evidence for it.'
