@@ -67,7 +67,7 @@ def cam_evidence(
     with _evaluating(model), torch.no_grad(): f = model.features(x)
     return cam_from_features(model, f, target)[0]
 
-# %% ../nbs/04_gradcam.ipynb #grad-cam
+# %% ../nbs/04_gradcam.ipynb #interpolation
 def _interpolation(
     n:int, # pixels
     cells:int, # of the grid
@@ -90,7 +90,7 @@ def to_heatmap(
     rows,cols = (_interpolation(n, c, offset, evidence.device) for n,c in zip(size, evidence.shape[1:]))
     return (rows@evidence@cols.T/scale).clamp(0, 1)
 
-# %% ../nbs/04_gradcam.ipynb #grad-cam-call
+# %% ../nbs/04_gradcam.ipynb #grad-cam
 def grad_cam(
     model:ScratchDetector, # in any mode; left in it
     x:Tensor, # images (B,3,H,W), normalised

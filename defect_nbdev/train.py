@@ -170,7 +170,7 @@ def make_accelerator(
     bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return Accelerator(cpu=cpu, mixed_precision='bf16' if bf16 else 'no', dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False))
 
-# %% ../nbs/03_train.ipynb #train-step
+# %% ../nbs/03_train.ipynb #train-loss
 @patch
 def loss_of(self:Trainer,
     x:Tensor, # images (B,3,H,W), channels last
@@ -184,7 +184,7 @@ def loss_of(self:Trainer,
     taught = distillation_loss(logits, theirs[0]) + feature_loss(features, theirs[1]) + place_loss(places, theirs[2])
     return (1-share)*self.loss(logits, y) + share*taught, logits
 
-# %% ../nbs/03_train.ipynb #train-step-optimizer
+# %% ../nbs/03_train.ipynb #train-step
 @patch
 def step(self:Trainer,
     x:Tensor, # images (B,3,H,W)
