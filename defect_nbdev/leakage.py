@@ -95,7 +95,7 @@ def overlap_pairs(
     threshold:float=.3, # agreement that makes it a pair
 )->list: # of Overlap, by index
     "Find images that show the same metal under a shift"
-    if len({np.shape(im)[:2] for im in images})>1: raise ValueError('the images differ in size; overlaps are found among images of one scale, so resize none and compare those of one size.')
+    if len({np.shape(im)[:2] for im in images})>1: raise ValueError('the images differ in size; give images of one size, taken at one scale.')
     labels,out = np.zeros(len(images)) if labels is None else np.asarray(labels),[]
     if len(labels)!=len(images): raise ValueError(f'{len(labels)} labels were given for {len(images)} images.')
     for c in np.unique(labels):
