@@ -75,7 +75,7 @@ def tile_agreement(
     near = [(round(shift[0])+y, round(shift[1])+x) for y in range(-2, 3) for x in range(-2, 3)]
     return max((at(*s), s) for s in near)
 
-# %% ../nbs/00b_leakage.ipynb #overlap-pairs
+# %% ../nbs/00b_leakage.ipynb #overlap
 @dataclass(frozen=True)
 class Overlap:
     "Two images that show the same metal"
@@ -87,6 +87,7 @@ class Overlap:
     @property
     def share(self)->float: return (1-abs(self.dy))*(1-abs(self.dx)) # of an image that both show
 
+# %% ../nbs/00b_leakage.ipynb #overlap-pairs
 def overlap_pairs(
     images, # grey (H,W) or RGB (H,W,3), uint8, all of one size
     labels=None, # one per image; only images with the same label are compared

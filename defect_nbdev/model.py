@@ -81,7 +81,7 @@ def _read_weights(path):
     except Exception as e: raise ValueError(f"{path}: not a weights file that can be read safely ({str(e).splitlines()[0]}).") from None
     if not isinstance(w, dict) or not all(isinstance(k, str) for k in w): raise ValueError(f"{path}: not a weights file; it holds a {type(w).__name__}, not tensors by name.")
     for key in ('state_dict', 'model'):
-        if isinstance(w, dict) and isinstance(w.get(key), dict): w = w[key]
+        if isinstance(w.get(key), dict): w = w[key]
     return {k.removeprefix('module.'):v for k,v in w.items() if isinstance(v, Tensor) and not k.endswith('num_batches_tracked')}
 
 # %% ../nbs/01_model.ipynb #match-weights
