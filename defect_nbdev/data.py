@@ -6,16 +6,17 @@
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUTS', 'class_name', 'BadImage', 'to_uint8',
            'to_rgb', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples', 'Preprocess', 'resize_to',
            'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode', 'SteelDataset', 'EpochSampler',
-           'make_loader', 'targets_of']
+           'balanced', 'make_loader', 'targets_of', 'write_atomic', 'write_text', 'one_sentence']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported
-import io, re, threading
+import io, re, sys, tempfile, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import partial, update_wrapper, wraps
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 from albumentations.pytorch import ToTensorV2
+from fastcore.script import is_cli
 from PIL import Image, ImageOps, TiffImagePlugin
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -363,17 +365,30 @@ def train_transform(
     return A.Compose([_resize(pre), *augmentations(pre, aug).values(), *_to_tensor(pre)], seed=seed)
 
 # %% ../nbs/00_data.ipynb #decode
+def _room(shape, limit):
+    "An empty uint8 array, in memory or, past `limit` bytes, in a temporary file mapped into memory"
+    n = int(np.prod(shape))
+    if n<=limit: return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as f:
+        try: os.posix_fallocate(f.fileno(), 0, n) if hasattr(os, 'posix_fallocate') else f.truncate(n)
+        except OSError as e: raise OSError(f'{n/2**30:.1f} GiB of decoded images do not fit into {tempfile.gettempdir()} ({e.strerror}); set TMPDIR to a folder with more room, or use smaller images.') from None
+        return np.memmap(f, np.uint8, 'r+', shape=shape)
+
 def decode(
     samples:Samples, # what to read
-    size:int, # side of the square kept in memory, pixels
+    size:int, # side of the square that is kept, pixels
+    limit:int=4*2**30, # bytes kept in memory; more go to a memory-mapped temporary file
 )->tuple: # (Samples that could be read, uint8 array (N,size,size,3)); problems are added to the samples'
     "Read every file once; bad ones go to `problems`"
-    kept,images,problems = [],[],list(samples.problems)
-    for s in samples:
-        try: images.append(resize_to(read_image(s.path), size)); kept.append(s)
-        except BadImage as e: problems.append(str(e))
-    images = np.stack(images) if images else np.empty((0,size,size,3), np.uint8)
-    return replace(samples, samples=tuple(kept), problems=tuple(problems)), images
+    def one(s):
+        try: return resize_to(read_image(s.path), size)
+        except BadImage as e: return str(e)
+    images,kept,problems = _room((len(samples),size,size,3), limit),[],list(samples.problems)
+    with ThreadPoolExecutor() as pool:
+        for s,got in zip(samples, pool.map(one, samples)):
+            if isinstance(got, str): problems.append(got)
+            else: images[len(kept)] = got; kept.append(s)
+    return replace(samples, samples=tuple(kept), problems=tuple(problems)), images[:len(kept)]
 
 # %% ../nbs/00_data.ipynb #dataset
 class SteelDataset(Dataset):
@@ -399,15 +414,24 @@ class EpochSampler(Sampler):
     def __init__(self,
         n:int, # how many images
         seed:int=0, # of the order
-    ): self.n,self.seed,self.epoch = n,seed,0
+        weights=None, # n chances to be drawn, relative to each other: draws with replacement instead of shuffling
+    ): self.n,self.seed,self.weights,self.epoch,self.start = n,seed,weights,0,0
     def __len__(self): return self.n
     def __iter__(self):
-        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**31))
-        yield from ((self.epoch, i) for i in order.tolist())
+        g = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**31)
+        order = torch.randperm(self.n, generator=g) if self.weights is None else torch.multinomial(torch.as_tensor(self.weights, dtype=torch.double), self.n, True, generator=g)
+        start,self.start = self.start,0                       # `start` images of this epoch were already seen
+        yield from ((self.epoch, i) for i in order[start:].tolist())
         self.epoch += 1
 
 # %% ../nbs/00_data.ipynb #make-loader
 def _one_thread(_): cv2.setNumThreads(0); torch.set_num_threads(1)  # workers already run side by side
+
+def balanced(
+    targets, # N class indices
+)->torch.Tensor: # N chances, the same in sum for every class
+    "How often to draw each image so that every class is seen equally often"
+    return 1/torch.bincount(torch.as_tensor(targets))[torch.as_tensor(targets)].double()
 
 def make_loader(
     dataset:SteelDataset, # images and targets
@@ -415,12 +439,13 @@ def make_loader(
     train:bool=False, # shuffle, and drop a last batch of one image (batch norm needs two)
     workers:int=0, # processes that prepare batches
     seed:int=0, # of the order
+    weights=None, # chances to be drawn, one per image, instead of every image once; see `balanced`
 )->DataLoader: # of (images (B,3,H,W), targets (B,))
     "Batches from decoded images"
     n = len(dataset)
-    kw = dict(sampler=EpochSampler(n, seed), drop_last=n%batch==1 and n>batch) if train else {}
+    kw = dict(sampler=EpochSampler(n, seed, weights), drop_last=n%batch==1 and n>batch) if train else {}
     return DataLoader(dataset, batch, num_workers=workers, persistent_workers=workers>0, worker_init_fn=_one_thread,
-                      pin_memory=torch.cuda.is_available(), **kw)
+                      pin_memory=torch.cuda.is_available(), generator=torch.Generator(), **kw)    # a generator of its own: PyTorch's global one is the model's
 
 # %% ../nbs/00_data.ipynb #targets-of
 def targets_of(
@@ -430,3 +455,46 @@ def targets_of(
     "Each sample's index in `classes`"
     if unknown := sorted({s.label for s in samples} - set(classes)): raise ValueError(f'the images are labelled {unknown}, which the model does not know; it knows {list(classes)}.')
     return [classes.index(s.label) for s in samples]
+
+# %% ../nbs/00_data.ipynb #atomic-write
+def write_atomic(
+    path, # where the file shall stand
+    write, # a function of the temporary path that writes it
+):
+    "Write beside, then rename over: the old file stays until the new one is whole"
+    path = Path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        write(tmp)
+        with open(tmp, 'rb+') as f: os.fsync(f.fileno())      # on the disk, not only on its way there
+        os.replace(tmp, path)
+    except OSError as e: raise OSError(e.errno, f'cannot be written ({e.strerror or e}); what stood there before stays', str(path)) from None
+    finally:
+        try: tmp.unlink(missing_ok=True)
+        except OSError: pass                                  # where nothing can be written, nothing is left behind
+
+def write_text(
+    path, # where the file shall stand
+    text:str, # its content
+):
+    "Write a text file, UTF-8, whole or not at all"
+    write_atomic(path, lambda p: p.write_text(text, encoding='utf-8'))
+
+# %% ../nbs/00_data.ipynb #one-sentence
+def _told(e):
+    "What an exception says to a person: the system's errors start with the file"
+    return f'{e.filename}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else e
+
+def one_sentence(func):
+    "Foreseeable errors of a console script are told in one sentence"
+    @wraps(func)
+    def run(*args, **kwargs):
+        name = Path(sys.argv[0]).name                                # as it was called: defect_train, app.py
+        try: return func(*args, **kwargs)
+        except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as e:
+            if not is_cli(command): raise
+            sys.exit(f'{name}: {_told(e)}')
+        except KeyboardInterrupt:
+            if not is_cli(command): raise
+            sys.exit(f'{name}: stopped; what was saved stays.')
+    command = update_wrapper(partial(run), run)                      # stands for `call_parse(run)`: is_cli looks through one wrapper
+    return run

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'SpatialAttention', 'make_head', 'ScratchDetector',
-           'cell_offset', 'ModelConfig', 'write_atomic', 'save_model', 'load_config', 'load_model', 'shipped_model']
+           'cell_offset', 'ModelConfig', 'write_tensors', 'save_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
-import json, logging, os, re
+import errno, json, logging, os, re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import timm, torch
 from fastcore.basics import patch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .data import Preprocess
+from .data import Preprocess, write_atomic, write_text
 
 # %% ../nbs/01_model.ipynb #split-backbone
 _STAGE = re.compile(r'(layer|s|stage|level)\d$|blocks$|stages$')
@@ -294,18 +294,18 @@ def _wrong(self:ModelConfig)->str|None: # None if all is well
     if not number(self.evidence_scale) or not self.evidence_scale>0: return f'evidence_scale is {self.evidence_scale!r}, not a number above 0'
     if not number(self.cell_offset) or not -1<=self.cell_offset<=1: return f'cell_offset is {self.cell_offset!r}, not a number from -1 to 1'
 
-# %% ../nbs/01_model.ipynb #atomic-write
-def write_atomic(
+# %% ../nbs/01_model.ipynb #write-tensors
+def write_tensors(
     path, # where the file shall stand
-    write, # a function of the temporary path that writes it
+    tensors:dict, # name -> tensor, any device
+    meta:dict=None, # name -> text, kept in the file's header
 ):
-    "Write beside, then rename over: the old file stays until the new one is whole"
-    path = Path(path); tmp = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write(tmp)
-        with open(tmp, 'rb+') as f: os.fsync(f.fileno())      # on the disk, not only on its way there
-        os.replace(tmp, path)
-    finally: tmp.unlink(missing_ok=True)
+    "Write a safetensors file, whole or not at all"
+    own = {k:v.detach().cpu().contiguous() for k,v in tensors.items()}
+    def write(p):
+        try: save_file(own, p, meta)
+        except SafetensorError as e: raise OSError(errno.EIO, str(e)) from None       # a full disk, in the library's words
+    write_atomic(path, write)
 
 # %% ../nbs/01_model.ipynb #save-model
 def save_model(
@@ -321,8 +321,8 @@ def save_model(
     state = {k:half(v.detach().cpu()).contiguous().clone() for k,v in model.state_dict().items()}
     if bad := [k for k,v in state.items() if not torch.isfinite(v).all()]: raise ValueError(f'{bad[0]} holds values that are not finite{" in half precision" if fp16 else ""}; the model was not saved.')
     meta = {'backbone':config.backbone, 'classes':json.dumps(list(config.classes))}
-    write_atomic(folder/'model.safetensors', lambda p: save_file(state, p, meta))
-    write_atomic(folder/'config.json', lambda p: p.write_text(config.to_json(), encoding='utf-8'))
+    write_tensors(folder/'model.safetensors', state, meta)
+    write_text(folder/'config.json', config.to_json())
 
 # %% ../nbs/01_model.ipynb #load-config
 def load_config(
