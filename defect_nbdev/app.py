@@ -15,13 +15,12 @@ from dataclasses import replace
 import cv2
 import gradio as gr
 import numpy as np
-from fastcore.script import bool_arg, call_parse
+from fastcore.script import bool_arg
 
-from .data import BadImage
+from .data import BadImage, command
 from .gradcam import heat_colors
 from .inspector import Inspector, Prediction, load_inspector
 from .synthetic import PAINTERS, make_steel
-from .train import one_sentence
 
 # %% ../nbs/05_app.ipynb #verdict
 def verdict(
@@ -131,8 +130,7 @@ def _refuse_taken(host, port):
     try: socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
     except OSError as e: raise OSError(f'cannot listen on {host}, port {port} ({os.strerror(e.errno) if e.errno and e.errno>0 else e.strerror}): choose another --port, or stop what listens there.') from None
 
-@call_parse
-@one_sentence
+@command
 def main(
     model:str=None, # folder of a trained model; the ResNet-50 that comes with the package if none is given
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in

@@ -6,28 +6,30 @@
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUTS', 'class_name', 'BadImage', 'to_uint8',
            'to_rgb', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples', 'Preprocess', 'resize_to',
            'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode', 'SteelDataset', 'EpochSampler',
-           'balanced', 'make_loader', 'targets_of', 'write_atomic', 'write_text', 'one_sentence']
+           'balanced', 'make_loader', 'targets_of', 'write_atomic', 'write_text', 'left_out', 'command']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported
-import io, re, sys, tempfile, threading
+import inspect, io, re, sys, tempfile, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import partial, update_wrapper, wraps
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import albumentations as A
 import cv2
 import numpy as np
 import torch
 from albumentations.pytorch import ToTensorV2
-from fastcore.script import is_cli
+from fastcore.script import anno_parser
 from PIL import Image, ImageOps, TiffImagePlugin
 from torch.utils.data import DataLoader, Dataset, Sampler
+try: from fastcore.script import Param
+except ImportError: Param = None  # fastcore 2 says it with Annotated
 
 # %% ../nbs/00_data.ipynb #neu-classes
 NEU_FOLDERS = {  # the name people read -> NEU-DET's folder name
@@ -479,22 +481,34 @@ def write_text(
     "Write a text file, UTF-8, whole or not at all"
     write_atomic(path, lambda p: p.write_text(text, encoding='utf-8'))
 
-# %% ../nbs/00_data.ipynb #one-sentence
+# %% ../nbs/00_data.ipynb #command-arguments
+def left_out(
+    help:str, # what the argument means
+): # an annotation for a parameter with a default
+    "A positional argument that may be left out on the command line"
+    if Param is None: return Annotated[str, help, {'nargs':'?', 'opt':False}]            # fastcore 2
+    return Param(help, str, nargs='?', opt=False)
+
+def _arguments(func):
+    "What the command line says, by parameter"
+    a,b = '_-' if Param is None else '-_'                                                   # which spelling the parser knows
+    argv = [re.sub(r'^--[^=]+', lambda m: '--' + m[0][2:].replace(a, b), o) for o in sys.argv[1:]]
+    told = vars(anno_parser(func, prog=Path(sys.argv[0]).name).parse_args(argv))
+    return {k:told[k] for k in inspect.signature(func).parameters}
+
 def _told(e):
     "What an exception says to a person: the system's errors start with the file"
     return f'{e.filename}: {e.strerror}' if isinstance(e, OSError) and e.filename and e.strerror else e
 
-def one_sentence(func):
-    "Foreseeable errors of a console script are told in one sentence"
-    @wraps(func)
-    def run(*args, **kwargs):
+# %% ../nbs/00_data.ipynb #command
+def command(
+    func, # its parameters become options, its docstring the description
+): # the same function, with the console script as its attribute `cli`
+    "Make a function a command, whose foreseeable errors are one sentence each"
+    def cli():
         name = Path(sys.argv[0]).name                                # as it was called: defect_train, app.py
-        try: return func(*args, **kwargs)
-        except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as e:
-            if not is_cli(command): raise
-            sys.exit(f'{name}: {_told(e)}')
-        except KeyboardInterrupt:
-            if not is_cli(command): raise
-            sys.exit(f'{name}: stopped; what was saved stays.')
-    command = update_wrapper(partial(run), run)                      # stands for `call_parse(run)`: is_cli looks through one wrapper
-    return run
+        try: func(**_arguments(func))
+        except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as e: sys.exit(f'{name}: {_told(e)}')
+        except KeyboardInterrupt: sys.exit(f'{name}: stopped; what was saved stays.')
+    func.cli = cli
+    return func

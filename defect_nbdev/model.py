@@ -320,8 +320,8 @@ def save_model(
     half = lambda v: v.half() if fp16 and v.is_floating_point() else v
     state = {k:half(v.detach().cpu()).contiguous().clone() for k,v in model.state_dict().items()}
     if bad := [k for k,v in state.items() if not torch.isfinite(v).all()]: raise ValueError(f'{bad[0]} holds values that are not finite{" in half precision" if fp16 else ""}; the model was not saved.')
-    meta = {'backbone':config.backbone, 'classes':json.dumps(list(config.classes))}
-    write_tensors(folder/'model.safetensors', state, meta)
+    told = json.dumps({'backbone':config.backbone, 'classes':config.classes})         # one entry: several are stored in random order
+    write_tensors(folder/'model.safetensors', state, {'model':told})
     write_text(folder/'config.json', config.to_json())
 
 # %% ../nbs/01_model.ipynb #load-config
@@ -335,6 +335,11 @@ def load_config(
     except UnicodeDecodeError: raise ValueError(f'{path}: not a text in UTF-8.') from None
     return ModelConfig.from_json(text, str(path))
 
+def _told(meta, config):
+    "What a weights file says about itself: (backbone, classes); version 0.1 had an entry for each"
+    d = json.loads(meta['model']) if 'model' in meta else {**meta, 'classes':json.loads(meta['classes'])} if 'classes' in meta else {}
+    return d.get('backbone', config.backbone),tuple(d.get('classes', config.classes))
+
 def _read_state(path, config):
     "The tensors of a weights file, after checking that it belongs to `config`"
     if not path.is_file(): raise FileNotFoundError(f'{path}: the weights are missing; a model is a folder with model.safetensors and config.json.')
@@ -342,8 +347,8 @@ def _read_state(path, config):
         with safe_open(path, 'pt') as f: meta = f.metadata() or {}
         state = load_file(path)
     except Exception as e: raise ValueError(f'{path}: damaged or not a safetensors file ({e}).') from None
-    told = meta.get('backbone', config.backbone),tuple(json.loads(meta.get('classes', json.dumps(list(config.classes)))))
-    if told!=(config.backbone, tuple(config.classes)): raise ValueError(f'{path}: these weights are of {told[0]} for {list(told[1])}, but config.json says {config.backbone} for {list(config.classes)}.')
+    told,own = _told(meta, config),(config.backbone, tuple(config.classes))
+    if told!=own: raise ValueError(f'{path}: these weights are of {told[0]} for {list(told[1])}, but config.json says {own[0]} for {list(own[1])}.')
     return state
 
 # %% ../nbs/01_model.ipynb #load-model

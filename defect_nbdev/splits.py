@@ -18,10 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 from fastcore.basics import patch
-from fastcore.script import call_parse, store_true
+from fastcore.script import store_true
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .data import BadImage, Samples, one_sentence, read_image, read_samples, write_atomic, write_text
+from .data import BadImage, Samples, command, read_image, read_samples, write_atomic, write_text
 from .leakage import Overlap, overlap_pairs, strip_groups
 
 # %% ../nbs/00c_splits.ipynb #fingerprints
@@ -92,13 +92,18 @@ def grouped_split(
     labels,groups = np.asarray(labels),np.asarray(groups); classes,n = np.unique(labels),len(np.unique(groups))
     if not 0<share<1: raise ValueError(f'share is {share}; give more than 0 and less than 1.')
     for c in classes:
-        if len(np.unique(groups[labels==c]))<2: raise ValueError(f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so none of them can judge what was learned from the others; add images of other metal, or split at random.")
-    fold = grouped_kfold(labels, groups, max(2, min(round(1/min(share, 1-share)), n)), seed)
-    judges = min((fold==k for k in range(fold.max()+1)), key=lambda f: sum(abs(f[labels==c].mean() - min(share, 1-share)) for c in classes))
+        if len(np.unique(groups[labels==c]))<2:
+            raise ValueError(f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so none of them can judge "
+                             "what was learned from the others; add images of other metal, or split at random.")
+    less = min(share, 1-share); k = max(2, min(round(1/less), n)); fold = grouped_kfold(labels, groups, k, seed)
+    miss = lambda judges: sum(abs(judges[labels==c].mean()-less) for c in classes)
+    judges = min((fold==i for i in range(k)), key=miss)
     judges = judges if share<=.5 else ~judges
     for side in (True, False):
         for c in classes:
-            if not (judges[labels==c]==side).any(): judges[groups==min(set(groups[labels==c]), key=lambda g: ((groups==g).sum(), g))] = side
+            if (judges[labels==c]==side).any(): continue
+            smallest = min(set(groups[labels==c]), key=lambda g: ((groups==g).sum(), g))
+            judges[groups==smallest] = side
     return judges
 
 # %% ../nbs/00c_splits.ipynb #hold-out
@@ -129,6 +134,14 @@ def set_aside(
 # %% ../nbs/00c_splits.ipynb #divide
 SPLITS = ('auto', 'grouped', 'folder', 'random')
 
+def _grouped(samples, groups, seed):
+    "Parts for images none of which is a test image"
+    judge = grouped_split([s.label for s in samples], groups, seed=seed)
+    return ['validation' if j else 'train' for j in judge],f'a fifth of every class, no metal on both sides, seed {seed}'
+
+def _random(samples, seed):
+    return [s.split for s in hold_out(samples, seed=seed)],f'a random fifth of every class, seed {seed}'
+
 def divide(
     samples:Samples, # as read from a folder
     groups, # (N,) from `strip_groups`
@@ -138,15 +151,13 @@ def divide(
     "Decide who learns and who judges"
     if split not in SPLITS: raise ValueError(f"split '{split}' is not known; there are {', '.join(SPLITS)}.")
     has = any(s.split=='validation' for s in samples)
-    if split=='folder' and not has: raise ValueError("the folder has no validation part to take over; use --split auto.")
+    if split=='folder' and not has: raise ValueError('the folder has no validation part to take over; use --split auto.')
     parts,how = [s.split or 'train' for s in samples],'the validation part of the folder'
     free = [k for k,p in enumerate(parts) if p!='test']                          # a test part stays what it is
-    if split=='random':
-        drawn,how = hold_out(replace(samples, samples=tuple(samples[k] for k in free)), seed=seed),f'a random fifth of every class, seed {seed}'
-        for k,s in zip(free, drawn): parts[k] = s.split
-    elif split=='grouped' or not has:
-        judge,how = grouped_split([samples[k].label for k in free], np.asarray(groups)[free], seed=seed),f'a fifth of every class, no metal on both sides, seed {seed}'
-        for k,j in zip(free, judge): parts[k] = 'validation' if j else 'train'
+    ours = replace(samples, samples=tuple(samples[k] for k in free)); new = [parts[k] for k in free]
+    if split=='random': new,how = _random(ours, seed)
+    elif split=='grouped' or not has: new,how = _grouped(ours, np.asarray(groups)[free], seed)
+    for k,p in zip(free, new): parts[k] = p
     if split in ('auto', 'grouped'): parts = set_aside(parts, groups)
     return replace(samples, samples=tuple(replace(s, split=p) for s,p in zip(samples, parts))), how
 
@@ -209,8 +220,10 @@ def read_manifest(
     "Read a manifest, or say what is wrong with it"
     try: d = json.loads(Path(path).read_text(encoding='utf-8'))
     except (json.JSONDecodeError, UnicodeDecodeError) as e: raise ValueError(f'{path}: not valid JSON ({e}).') from None
-    if not isinstance(d, dict) or not {'format', 'images', 'how', 'split', 'seed'}<=d.keys(): raise ValueError(f'{path}: not a split manifest; it must hold format, how, split, seed and images.')
-    if not isinstance(d['format'], int) or d['format']>MANIFEST_FORMAT: raise ValueError(f"{path}: written by a newer version (format {d['format']}, this one reads up to {MANIFEST_FORMAT}); update defect_nbdev.")
+    if not isinstance(d, dict) or not {'format', 'images', 'how', 'split', 'seed'}<=d.keys():
+        raise ValueError(f'{path}: not a split manifest; it must hold format, how, split, seed and images.')
+    if not isinstance(d['format'], int) or d['format']>MANIFEST_FORMAT:
+        raise ValueError(f"{path}: written by a newer version (format {d['format']}, this one reads up to {MANIFEST_FORMAT}); update defect_nbdev.")
     try: images = tuple(Entry(**{k:e[k] for k in Entry.__dataclass_fields__}) for e in d['images'])
     except (TypeError, KeyError) as e: raise ValueError(f'{path}: an image lacks one of path, sha256, label, group, part ({e}).') from None
     return SplitManifest(images, d['how'], d['split'], d['seed'])
@@ -226,7 +239,8 @@ def apply_manifest(
     files = [at(e) for e in manifest.images]; same = [f is not None and file_sha256(f)==e.sha256 for f,e in zip(files, manifest.images)]
     if not all(same):
         k = same.index(False)
-        raise ValueError(f'{data}: {same.count(False)} of the {len(same)} images of the split are missing or have changed, the first is {manifest.images[k].path}; bring them back, or start anew without this split.')
+        raise ValueError(f'{data}: {same.count(False)} of the {len(same)} images of the split are missing or have changed, '
+                         f'the first is {manifest.images[k].path}; bring them back, or start anew without this split.')
     known = {s.path.resolve():s for s in found}
     return replace(found, samples=tuple(replace(known[f.resolve()], split=e.part) for f,e in zip(files, manifest.images)))
 
@@ -287,28 +301,45 @@ def random_leak(
         shares.append(leaked(overlaps, judges)[judges].mean())
     return float(np.mean(shares)),float(np.std(shares))
 
-# %% ../nbs/00c_splits.ipynb #audit
+# %% ../nbs/00c_splits.ipynb #audit-parts
 def _part_leaks(overlaps, samples):
     "Per part that judges: its images, and those with a twin in the training part"
-    part = np.array([s.split or '' for s in samples]); learns = part=='train'
-    return {p:{'n':int((part==p).sum()), 'leaked':int(leaked(overlaps, part==p, learns).sum())} for p in ('validation', 'test') if (part==p).any() and learns.any()}
+    part = np.array([s.split or '' for s in samples]); learns = part=='train'; judging = [p for p in ('validation', 'test') if (part==p).any() and learns.any()]
+    return {p:{'n':int((part==p).sum()), 'leaked':int(leaked(overlaps, part==p, learns).sum())} for p in judging}
 
+def _by_class(samples, twin, groups):
+    "Per class: its images, those with a twin, its groups and the largest of them"
+    label = np.array([s.label for s in samples]); own = [(c, label==c) for c in samples.classes if (label==c).any()]
+    return {c:{'n':int(m.sum()), 'with_twin':int(twin[m].sum()), 'groups':len(set(groups[m])), 'largest':int(np.bincount(groups[m]).max())} for c,m in own}
+
+def _duplicates(prints):
+    "Lists of files with the same bytes"
+    root,same = _root(prints.samples),{}
+    for s,h in zip(prints.samples, prints.sha256): same.setdefault(h, []).append(s.path.relative_to(root).as_posix())
+    return [v for v in same.values() if len(v)>1]
+
+def _boxes(samples):
+    "How many images have boxes, boxes of several classes, boxes but none of their own class"
+    found = [{b.label for b in s.boxes} for s in samples]
+    return {'images':sum(map(bool, found)), 'several_classes':sum(len(f)>1 for f in found),
+            'without_own':sum(bool(f) and s.label not in f for f,s in zip(found, samples))}
+
+# %% ../nbs/00c_splits.ipynb #audit
 def audit(
     data, # a folder in any layout `read_samples` knows
     across:bool=False, # look for the same metal across classes too
 )->tuple: # (dict for JSON; Samples that can be read; their overlaps)
     "What is in a folder, and what its splits are worth"
-    prints = fingerprints(read_samples(data)); s = prints.samples; n = len(s)
+    prints = fingerprints(read_samples(data)); s,n = prints.samples,len(prints.samples)
     if not n: raise ValueError(f'{data}: none of its images can be read.')
-    overlaps = find_overlaps(prints, across); groups = strip_groups(n, overlaps); twin = np.zeros(n, bool); twin[[k for o in overlaps for k in (o.i, o.j)]] = True
-    name = lambda k: s[k].path.relative_to(_root(s)).as_posix(); labels = np.array([x.label for x in s]); same = {}
-    for k,h in enumerate(prints.sha256): same.setdefault(h, []).append(name(k))
-    several = [x for x in s if len({b.label for b in x.boxes})>1]
-    return {'data':Path(data).resolve().name, 'layout':s.layout, 'n':n, 'parts':dict(Counter(x.split for x in s if x.split)), 'sizes':{f'{w}×{h}':c for (h,w),c in Counter(prints.sizes).most_common()},
-        'per_class':{c:{'n':int(m.sum()), 'with_twin':int(twin[m].sum()), 'groups':len(set(groups[m])), 'largest':int(np.bincount(groups[m]).max())} for c in s.classes for m in [labels==c] if m.any()},
-        'duplicates':[v for v in same.values() if len(v)>1], 'pairs':len(overlaps), 'across':across, 'with_twin':int(twin.sum()), 'groups':len(set(groups)), 'leak_on_disk':_part_leaks(overlaps, s),
-        'leak_random':random_leak(overlaps, n), 'with_boxes':sum(bool(x.boxes) for x in s), 'boxes_of_several_classes':len(several),
-        'without_box_of_own_class':sum(bool(x.boxes) and x.label not in {b.label for b in x.boxes} for x in s), 'unreadable':list(s.problems)}, s, overlaps
+    overlaps = find_overlaps(prints, across); groups = strip_groups(n, overlaps)
+    twin = np.isin(np.arange(n), [(o.i, o.j) for o in overlaps])
+    report = {'data':Path(data).resolve().name, 'layout':s.layout, 'n':n, 'parts':dict(Counter(x.split for x in s if x.split)),
+              'sizes':{f'{w}×{h}':c for (h,w),c in Counter(prints.sizes).most_common()},
+              'per_class':_by_class(s, twin, groups), 'with_twin':int(twin.sum()), 'groups':len(set(groups)),
+              'pairs':len(overlaps), 'across':across, 'duplicates':_duplicates(prints),
+              'leak_on_disk':_part_leaks(overlaps, s), 'leak_random':random_leak(overlaps, n), 'boxes':_boxes(s), 'unreadable':list(s.problems)}
+    return report, s, overlaps
 
 # %% ../nbs/00c_splits.ipynb #mosaic
 def mosaic(
@@ -329,6 +360,7 @@ def mosaic(
     for k,(y,x) in corner.items(): sheet[y:y+h,x:x+w] = read_image(samples[k].path)[...,0]
     return sheet
 
+# %% ../nbs/00c_splits.ipynb #plot-groups
 def plot_groups(
     samples, # N of Sample
     overlaps:list, # of Overlap between them
@@ -337,29 +369,41 @@ def plot_groups(
     "The largest groups side by side, laid out as they overlap"
     from matplotlib.figure import Figure
     groups = strip_groups(len(samples), overlaps); top = [(g,c) for g,c in Counter(groups.tolist()).most_common(n) if c>1]
-    fig = Figure(figsize=(7.2,2.2*max(1, -(-len(top)//3))), dpi=72, layout='constrained')
-    for ax,(g,c) in zip(np.ravel(fig.subplots(max(1, -(-len(top)//3)), 3, squeeze=False)), top + [(None,0)]*3):
-        ax.axis('off')
-        if g is None: continue
-        first = int(np.flatnonzero(groups==g)[0]); ax.imshow(mosaic(samples, overlaps, first), cmap='gray', vmin=0, vmax=255); ax.set_title(f'{samples[first].label}: {c} images', fontsize=8)
+    rows = max(1, -(-len(top)//3)); fig = Figure(figsize=(7.2,2.2*rows), dpi=72, layout='constrained'); axes = fig.subplots(rows, 3, squeeze=False).ravel()
+    for ax in axes: ax.axis('off')
+    for ax,(g,c) in zip(axes, top):
+        first = int(np.flatnonzero(groups==g)[0])
+        ax.imshow(mosaic(samples, overlaps, first), cmap='gray', vmin=0, vmax=255); ax.set_title(f'{samples[first].label}: {c} images', fontsize=8)
     return fig
 
-# %% ../nbs/00c_splits.ipynb #defect-audit
-def _audit_lines(r):
-    "An audit in words"
-    yield f"{r['layout']}: {r['n']} images" + (f" ({', '.join(f'{k} {v}' for k,v in r['parts'].items())})" if r['parts'] else '') + f"; sizes {', '.join(f'{k} ({v})' for k,v in list(r['sizes'].items())[:5])}"
+# %% ../nbs/00c_splits.ipynb #audit-lines
+def _listed(items, what, most=5):
+    "At most `most` of them, one a line"
+    for o in items[:most]: yield f'{what}: {o}'
+    if len(items)>most: yield f'  … and {len(items)-most} more'
+
+def _class_lines(r):
+    "The table of classes"
     yield f"{'class':18}{'images':>8}{'with a twin':>13}{'groups':>8}{'largest':>9}"
     for c,v in r['per_class'].items(): yield f"{c:18}{v['n']:8}{v['with_twin']:13}{v['groups']:8}{v['largest']:9}"
-    yield f"{'all':18}{r['n']:8}{r['with_twin']:13}{r['groups']:8}   {r['pairs']} pairs show the same metal" + (', classes compared with each other too' if r['across'] else '')
-    yield f"exact duplicates: {'; '.join(' = '.join(d) for d in r['duplicates'][:5]) or 'none'}" + (f" and {len(r['duplicates'])-5} more" if len(r['duplicates'])>5 else '')
-    for p,v in r['leak_on_disk'].items(): yield f"the {p} part on disk: {v['leaked']} of {v['n']} images ({v['leaked']/v['n']:.0%}) have a twin in the training part"
-    yield 'a random 80/20 split: {:.0%} ± {:.0%} of the judging images would have a twin in training (20 draws)'.format(*r['leak_random'])
-    if r['with_boxes']: yield f"boxes: {r['with_boxes']} images have some, {r['boxes_of_several_classes']} of several classes, {r['without_box_of_own_class']} none of their own class"
-    for p in r['unreadable'][:5]: yield f'left out: {p}'
-    if len(r['unreadable'])>5: yield f"  … and {len(r['unreadable'])-5} more"
+    told = ', classes compared with each other too' if r['across'] else ''
+    yield f"{'all':18}{r['n']:8}{r['with_twin']:13}{r['groups']:8}   {r['pairs']} pairs show the same metal{told}"
 
-@call_parse
-@one_sentence
+def _audit_lines(r):
+    "An audit in words"
+    parts,sizes = (', '.join(f'{k} {v}' for k,v in d.items()) for d in (r['parts'], dict(list(r['sizes'].items())[:5])))
+    yield f"{r['layout']}: {r['n']} images{f' ({parts})' if parts else ''}; size and number: {sizes}"
+    yield from _class_lines(r)
+    yield from _listed([' = '.join(d) for d in r['duplicates']] or ['none'], 'exact duplicates')
+    for p,v in r['leak_on_disk'].items():
+        yield f"the {p} part on disk: {v['leaked']} of {v['n']} images ({v['leaked']/v['n']:.0%}) have a twin in the training part"
+    yield 'a random 80/20 split: {:.0%} ± {:.0%} of the judging images would have a twin in training (20 draws)'.format(*r['leak_random'])
+    b = r['boxes']
+    if b['images']: yield f"boxes: {b['images']} images have some, {b['several_classes']} of several classes, {b['without_own']} none of their own class"
+    yield from _listed(r['unreadable'], 'left out')
+
+# %% ../nbs/00c_splits.ipynb #defect-audit
+@command
 def defect_audit(
     data:str, # folder with images: NEU-DET, NEU-CLS, train/valid/test folders, or one folder per class
     out:str=None, # also write audit.json and groups.png into this folder
@@ -368,6 +412,8 @@ def defect_audit(
     "Say what is in a folder of images, which show the same metal, and what its split is worth"
     report,samples,overlaps = audit(data, across)
     print('\n'.join(_audit_lines(report)))
-    if out:
-        Path(out).mkdir(parents=True, exist_ok=True); write_text(Path(out)/'audit.json', json.dumps(report, indent=2, ensure_ascii=False) + '\n')
-        write_atomic(Path(out)/'groups.png', lambda p: plot_groups(samples, overlaps).savefig(p, format='png', dpi=100)); print(f'written: {out}/audit.json and {out}/groups.png')
+    if not out: return
+    Path(out).mkdir(parents=True, exist_ok=True)
+    write_text(Path(out)/'audit.json', json.dumps(report, indent=2, ensure_ascii=False) + '\n')
+    write_atomic(Path(out)/'groups.png', lambda p: plot_groups(samples, overlaps).savefig(p, format='png', dpi=100))
+    print(f'written: {out}/audit.json and {out}/groups.png')

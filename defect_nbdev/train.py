@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_FORMAT', 'RUN_FORMAT', 'train_valid', 'param_groups', 'cosine_schedule', 'wilson',
-           'classification_metrics', 'Taught', 'Settings', 'Trainer', 'make_accelerator', 'grown_size',
+           'classification_metrics', 'fair_metrics', 'Taught', 'Settings', 'Trainer', 'make_accelerator', 'grown_size',
            'evidence_scale', 'predict_logits', 'save_checkpoint', 'load_checkpoint', 'lr_range_test', 'plot_lr_range',
            'plot_history', 'plot_confusion', 'start_model', 'write_history', 'write_results', 'read_parts',
            'defect_train', 'validate_model', 'defect_validate']
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DataLoaderConfiguration, DistributedDataParallelKwargs, broadcast, set_seed
 from fastcore.basics import patch
-from fastcore.script import Param, bool_arg, call_parse, store_true
+from fastcore.script import bool_arg, store_true
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from timm.utils import ModelEmaV3
@@ -31,8 +31,8 @@ from torchmetrics.functional.classification import (multiclass_accuracy, multicl
                                                     multiclass_f1_score, multiclass_precision, multiclass_recall)
 from tqdm.auto import tqdm
 
-from .data import (Augment, Preprocess, Samples, SteelDataset, balanced, decode, eval_transform, make_loader,
-                               one_sentence, read_samples, targets_of, train_transform, write_atomic, write_text)
+from .data import (Augment, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, left_out,
+                               make_loader, read_samples, targets_of, train_transform, write_atomic, write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
 from .model import ModelConfig, ScratchDetector, cell_offset, load_config, load_model, save_model, write_tensors
 from .splits import (SPLITS, apply_manifest, file_sha256, known_parts, leaks, make_manifest, read_manifest,
@@ -110,6 +110,21 @@ def classification_metrics(
             'per_class':{c:dict(precision=p, recall=r, f1=f, n=k) for c,p,r,f,k in cols},
             'confusion':multiclass_confusion_matrix(logits, targets, len(classes)).tolist()}
 
+# %% ../nbs/03_train.ipynb #fair-metrics
+def fair_metrics(
+    logits:Tensor, # (N,C)
+    targets:Tensor, # (N,) class indices
+    classes:tuple, # C names
+    samples, # N of Sample, in the same order
+    seen:list=(), # of Leak: images among them that the model has seen, or their metal
+)->dict: # as from `classification_metrics`, with 'leaked'; 'fair' counts the others, where there are both kinds
+    "What was measured, and how much of it is a fair test"
+    m = {**classification_metrics(logits, targets, classes), 'leaked':len(seen)}
+    gone = {leak.path for leak in seen}; keep = torch.tensor([str(s.path) not in gone for s in samples])
+    if seen and keep.any():
+        f = classification_metrics(logits[keep], targets[keep], classes); m['fair'] = {k:f[k] for k in ('n', 'right', 'accuracy', 'accuracy_95')}
+    return m
+
 # %% ../nbs/03_train.ipynb #taught
 class Taught(nn.Module):
     "A student and the 1×1 convolution that translates its features into a teacher's"
@@ -177,11 +192,15 @@ def make_accelerator(
 )->Accelerator: # device and number format chosen
     "bf16 on GPUs that have it, else 32 bits"
     bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    try: return Accelerator(cpu=cpu, mixed_precision='bf16' if bf16 else 'no', gradient_accumulation_steps=settings.accumulate, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False),
-                            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=settings.freeze>0)], log_with=logs and 'tensorboard', project_dir=logs)
+    kw = dict(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False), gradient_accumulation_steps=settings.accumulate,
+              kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=settings.freeze>0)])
+    try: acc = Accelerator(cpu=cpu, mixed_precision='bf16' if bf16 else 'no', log_with=logs and 'tensorboard', project_dir=logs, **kw)
     except (ImportError, ValueError) as e:
         if logs: raise ImportError('TensorBoard is not installed; pip install tensorboard, or leave --tensorboard out.') from e
         raise
+    if (n := int(os.environ.get('WORLD_SIZE', 1)))!=acc.num_processes:
+        raise ValueError(f'{n} processes were started, but they see no GPUs and would each train alone; set ACCELERATE_USE_CPU=1 to train on CPUs.')
+    return acc
 
 # %% ../nbs/03_train.ipynb #train-loss
 @patch
@@ -232,19 +251,21 @@ def step(self:Trainer,
     if size<x.shape[-1]: x = F.interpolate(x, (size,size), mode='bilinear', antialias=True)
     with self.acc.accumulate(self.model):
         with self.acc.autocast(): loss,logits = self.loss_of(x.contiguous(memory_format=torch.channels_last), y)
-        if not loss.isfinite(): raise FloatingPointError(self._exploded(loss.item()))
         self.acc.backward(loss)
         if self.acc.sync_gradients: self.acc.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step(); self.optimizer.zero_grad()
+    told,right = torch.stack([loss.detach().float(), (logits.argmax(1)==y).sum()]).tolist()          # the one moment at which a GPU is waited for
+    if not math.isfinite(told): raise FloatingPointError(self._exploded(told))
     if self.acc.sync_gradients:
         self.schedule.step(); self.steps += 1
         if self.ema: self.ema.update(self.acc.unwrap_model(self.model), step=self.steps)    # the step lets a young average forget faster
-    return loss.item(), (logits.argmax(1)==y).sum().item()
+    return told, int(right)
 
 @patch
 def _exploded(self:Trainer, loss):
     a = self.at
-    return f"the loss is {loss} in epoch {a['epoch']+1}, batch {a['batch']+1}, at a learning rate of {self.optimizer.param_groups[0]['lr']:.2g}; what was saved before stays. Try a tenth of that rate."
+    where = f"epoch {a['epoch']+1}, batch {a['batch']+1}, at a learning rate of {self.optimizer.param_groups[0]['lr']:.2g}"
+    return f'the loss is {loss} in {where}; what was saved before stays. Try a tenth of that rate.'
 
 # %% ../nbs/03_train.ipynb #train-epoch
 @patch
@@ -258,7 +279,8 @@ def train_epoch(self:Trainer,
         loss,ok = self.step(x, y); a.update(batch=a['batch']+1, loss=a['loss']+loss*len(y), right=a['right']+ok, n=a['n']+len(y))
         if bar is not None: bar.update(); bar.set_postfix(loss=f"{a['loss']/a['n']:.3f}", accuracy=f"{a['right']/a['n']:.1%}", refresh=False)
         if self.acc.sync_gradients and a['batch']<len(self.train_loader): pause(self)
-    total,right,n = self.acc.reduce(torch.tensor([a['loss'], a['right'], a['n']], dtype=torch.float64 if self.acc.device.type!='mps' else None, device=self.acc.device), 'sum').tolist()
+    sums = torch.tensor([a['loss'], a['right'], a['n']], device=self.acc.device)
+    total,right,n = self.acc.reduce(sums, 'sum').tolist()
     return total/n, right/n
 
 # %% ../nbs/03_train.ipynb #evidence-scale
@@ -287,6 +309,8 @@ def predict_logits(
 @patch
 def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be saved
     "Judge by the validation images"
+    if self.acc.num_processes>1:                                                            # each process kept its own norms' statistics
+        for b in self.current.buffers(): b.copy_(broadcast(b))
     logits,y = predict_logits(self.current, self.valid_loader, self.acc)
     self.scale = evidence_scale(logits)                                                     # for heatmaps
     return self.loss(logits.to(self.acc.device), y.to(self.acc.device)).item(), (logits.argmax(1)==y).float().mean().item()
@@ -326,8 +350,8 @@ def fit(self:Trainer,
             self.t0 = time.perf_counter()-a['seconds']; bar.set_description(f"epoch {a['epoch']+1}/{s.epochs}")
             if a['batch']==0: a['lr'] = self.optimizer.param_groups[0]['lr']
             (train_loss,train_acc),(valid_loss,valid_acc) = self.train_epoch(bar, pause),self.validate()
-            best = self.end_epoch(dict(epoch=a['epoch']+1, lr=a['lr'], train_loss=train_loss, train_accuracy=train_acc, valid_loss=valid_loss, valid_accuracy=valid_acc, seconds=time.perf_counter()-self.t0))
-            on_epoch(self, best)
+            row = dict(epoch=a['epoch']+1, lr=a['lr'], train_loss=train_loss, train_accuracy=train_acc, valid_loss=valid_loss, valid_accuracy=valid_acc)
+            on_epoch(self, self.end_epoch({**row, 'seconds':time.perf_counter()-self.t0}))
     return self.history
 
 # %% ../nbs/03_train.ipynb #trainer-state
@@ -394,7 +418,8 @@ def load_checkpoint(
         with safe_open(path, 'pt') as f: told = json.loads((f.metadata() or {})['state'])
         tensors = load_file(path)
     except (SafetensorError, OSError, KeyError, ValueError) as e: raise ValueError(f'{path}: damaged, or not a checkpoint of a training ({e}).') from None
-    if told['format']>CHECKPOINT_FORMAT: raise ValueError(f"{path}: written by a newer version (format {told['format']}, this one reads up to {CHECKPOINT_FORMAT}); update defect_nbdev.")
+    if (f := told['format'])>CHECKPOINT_FORMAT:
+        raise ValueError(f'{path}: written by a newer version (format {f}, this one reads up to {CHECKPOINT_FORMAT}); update defect_nbdev.')
     try: trainer.load_state(tensors, told)
     except (RuntimeError, KeyError, IndexError) as e: raise ValueError(f'{path}: belongs to another model or optimizer ({str(e).splitlines()[0]}).') from None
 
@@ -439,7 +464,8 @@ def plot_history(
     from matplotlib.figure import Figure
     fig = Figure(figsize=(6.4,2.3), dpi=66, layout='constrained')
     for ax,key in zip(fig.subplots(1, 2), ('loss','accuracy')):
-        for part in ('train','valid'): ax.plot([h['epoch'] for h in history], [h[f'{part}_{key}'] for h in history], '.-', label={'train':'training','valid':'validation'}[part])
+        for part,name in ('train','training'),('valid','validation'):
+            ax.plot([h['epoch'] for h in history], [h[f'{part}_{key}'] for h in history], '.-', label=name)
         ax.set(xlabel='epoch', ylabel=key); ax.legend(fontsize=8)
     return fig
 
@@ -489,17 +515,13 @@ def write_history(
 
 def write_results(
     out:Path, # the training's folder, holding the best model
-    logits:Tensor, # (N,C) of the best model on the validation images
-    targets:Tensor, # (N,)
+    metrics:dict, # from `fair_metrics`, of the best model on the validation images
     history:list, # of dicts
     classes:tuple, # C names
-    leaked:list=(), # of Leak: validation images the model has seen, or their metal
-)->dict: # the metrics
+):
     "metrics.json and the two pictures"
-    m = {**classification_metrics(logits, targets, classes), 'leaked':len(leaked)}
-    write_text(out/'metrics.json', json.dumps(m, indent=2, ensure_ascii=False))
-    _write_figure(out/'curves.png', plot_history(history)); _write_figure(out/'confusion.png', plot_confusion(m['confusion'], classes))
-    return m
+    write_text(out/'metrics.json', json.dumps(metrics, indent=2, ensure_ascii=False))
+    _write_figure(out/'curves.png', plot_history(history)); _write_figure(out/'confusion.png', plot_confusion(metrics['confusion'], classes))
 
 # %% ../nbs/03_train.ipynb #report-problems
 def _report(samples, out):
@@ -540,43 +562,49 @@ def _check(o):
     return o
 
 # %% ../nbs/03_train.ipynb #resumed-options
-def _resumed(folder, given):
-    "The options a training began with; `given` are those that were named beside --resume"
-    path = Path(folder)/'run.json'
+def _begun_options(folder):
+    "The options of a training that has begun and not ended"
+    folder = Path(folder); path = folder/'run.json'
     if not path.is_file(): raise ValueError(f'{folder}: no training was begun here; --resume takes the folder that was its --out.')
-    try: told = json.loads(path.read_text(encoding='utf-8')); o,form = told['options'],told['format']
+    try: told = json.loads(path.read_text(encoding='utf-8')); o,form = dict(told['options']),int(told['format'])
     except (ValueError, KeyError, TypeError) as e: raise ValueError(f'{path}: damaged ({e}).') from None
     if form>RUN_FORMAT: raise ValueError(f'{path}: written by a newer version (format {form}, this one reads up to {RUN_FORMAT}); update defect_nbdev.')
-    if (Path(folder)/'metrics.json').is_file() and not (Path(folder)/'checkpoint.safetensors').is_file(): raise ValueError(f'{folder}: this training has ended; look at it with: python app.py --model {folder}')
-    free = {'data', 'out', 'resume', 'workers', 'save_every'}                  # what does not change the result
-    if wrong := [k for k,v in given.items() if k not in free and v!=o.get(k)]: raise ValueError(f"{folder}: began with {', '.join(f'{k} {o.get(k)}' for k in wrong)}, which cannot become {', '.join(str(given[k]) for k in wrong)} on the way; leave it out, or start anew in another --out.")
-    return {**o, **{k:given[k] for k in free if k in given}, 'out':str(folder), 'resume':str(folder)}
-
-@contextmanager
-def _memory(o):
-    "Out of memory, in words"
-    try: yield
-    except (RuntimeError, MemoryError) as e:
-        if not isinstance(e, (MemoryError, torch.OutOfMemoryError)) and "can't allocate memory" not in str(e) and 'not enough memory' not in str(e): raise
-        half = max(2, o['batch']//2)
-        raise MemoryError(f"out of memory with batches of {o['batch']} at {o['size']} pixels; try --batch {half} --accumulate {2*o['accumulate']}, which learns the same in smaller pieces, or a smaller --size.") from None
-
-# %% ../nbs/03_train.ipynb #settle-options
-def _options(o):
-    "What the user said, checked and completed; written down before anything is done"
-    default = {k:p.default for k,p in inspect.signature(defect_train).parameters.items()}; out = Path(o['out'])
-    if o['resume']: return _resumed(o['resume'], {k:v for k,v in o.items() if v!=default[k]})
-    if o['data'] is None: raise ValueError('give the folder with the images, or --resume with the folder of a training.')
-    if (out/'config.json').exists() and not (out/'run.json').exists() or (out/'metrics.json').exists(): raise ValueError(f'{out} already holds a model; choose another --out, or move it away.')
-    if (out/'run.json').exists() and not int(os.environ.get('RANK', 0)): raise ValueError(f'{out} holds a training that has not ended; go on with --resume {out}, or choose another --out.')
-    o = _check(_defaults({**o, **{k:o[k] and str(Path(o[k]).resolve()) for k in ('data', 'weights', 'teacher', 'manifest')}}))
-    if not Path(o['data']).is_dir(): read_samples(o['data'])                       # says what is wrong with it
+    if (folder/'metrics.json').is_file() and not (folder/'checkpoint.safetensors').is_file():
+        raise ValueError(f'{folder}: this training has ended; look at it with: python app.py --model {folder}')
     return o
 
+def _resumed(folder, given):
+    "The options a training began with; `given` are those that were named beside --resume"
+    o,free = _begun_options(folder),{'data', 'out', 'resume', 'workers', 'save_every'}           # free: does not change the result
+    if wrong := [k for k,v in given.items() if k not in free and v!=o.get(k)]:
+        was,new = ', '.join(f'{k} {o.get(k)}' for k in wrong),', '.join(str(given[k]) for k in wrong)
+        raise ValueError(f'{folder}: began with {was}, which cannot become {new} on the way; leave it out, or start anew in another --out.')
+    return {**o, **{k:given[k] for k in free if k in given}, 'out':str(folder), 'resume':str(folder)}
+
+# %% ../nbs/03_train.ipynb #settle-options
+def _first_process(): return not int(os.environ.get('RANK', 0))
+
+def _refuse_used(out):
+    "A folder that holds a model or a training is not written over"
+    begun,ended = (out/'run.json').exists(),(out/'metrics.json').exists()
+    if ended or (out/'config.json').exists() and not begun: raise ValueError(f'{out} already holds a model; choose another --out, or move it away.')
+    if begun and _first_process():
+        raise ValueError(f'{out} holds a training that has not ended; go on with --resume {out}, or choose another --out.')
+
+def _options(o):
+    "What the user said, checked and completed"
+    default = {k:p.default for k,p in inspect.signature(defect_train).parameters.items()}
+    if o['resume']: return _resumed(o['resume'], {k:v for k,v in o.items() if v!=default[k]})
+    if o['data'] is None: raise ValueError('give the folder with the images, or --resume with the folder of a training.')
+    _refuse_used(Path(o['out']))
+    if not Path(o['data']).is_dir(): read_samples(o['data'])                       # says what is wrong with it
+    return _check(_defaults({**o, **{k:o[k] and str(Path(o[k]).resolve()) for k in ('data', 'weights', 'teacher', 'manifest')}}))
+
+# %% ../nbs/03_train.ipynb #begin-training
 @contextmanager
 def _begun(o):
     "Write down what was asked for; forget it again if the training cannot begin"
-    path = Path(o['out'])/'run.json'; mine = not o['find_lr'] and not o['resume'] and not int(os.environ.get('RANK', 0))
+    path = Path(o['out'])/'run.json'; mine = not o['find_lr'] and not o['resume'] and _first_process()
     try:
         if mine: path.parent.mkdir(parents=True, exist_ok=True); write_text(path, json.dumps({'format':RUN_FORMAT, 'options':o}, indent=2, ensure_ascii=False))
     except OSError as e: raise OSError(e.errno, f'nothing can be written here ({e.strerror})', o['out']) from None
@@ -585,10 +613,16 @@ def _begun(o):
         if mine: path.unlink(missing_ok=True)
         raise
 
-def _find_lr(trainer, out):
-    "Suggest a learning rate"
-    found = lr_range_test(trainer)
-    if trainer.acc.is_main_process: out.mkdir(parents=True, exist_ok=True); _write_figure(out/'lr.png', plot_lr_range(*found)); print(f'suggested: --lr {found[0]:.1g} (curve in {out}/lr.png)')
+@contextmanager
+def _memory(o):
+    "Out of memory, in words"
+    try: yield
+    except (RuntimeError, MemoryError) as e:
+        told = any(w in str(e) for w in ("can't allocate memory", 'not enough memory'))
+        if not told and not isinstance(e, (MemoryError, torch.OutOfMemoryError)): raise
+        batch,size,pieces = o['batch'],o['size'],o['accumulate']
+        raise MemoryError(f'out of memory with batches of {batch} at {size} pixels; try --batch {max(2, batch//2)} --accumulate {2*pieces}, '
+                          'which learns the same in smaller pieces, or a smaller --size.') from None
 
 # %% ../nbs/03_train.ipynb #train-model
 def _record(path):
@@ -604,29 +638,50 @@ def _loaders(train, valid, o, pre, aug):
     return (make_loader(SteelDataset(x_train, y, train_transform(pre, aug), o['seed']), o['batch'], True, o['workers'], o['seed'], weights),
             make_loader(SteelDataset(x_valid, targets_of(valid, train.classes), eval_transform(pre)), o['batch']*2))
 
+def _divided(o, acc):
+    "Who learns and who judges: (SplitManifest, training Samples, validation Samples)"
+    out = Path(o['out']); own = out/'split.json'
+    with acc.main_process_first():                                    # the first one finds out and writes it down, the others read it
+        known = own if own.is_file() and (o['resume'] or not acc.is_main_process) else o['manifest']
+        if known is None: acc.print('looking for images that show the same metal …', flush=True)
+        manifest,marked = read_parts(o['data'], o['split'], o['seed'], known); train,valid = train_valid(marked)
+        if acc.is_main_process: out.mkdir(parents=True, exist_ok=True); write_manifest(own, manifest); _report(marked, out)
+    aside = len(marked.part('aside')); told = f'; {aside} set aside, whose metal those show that judge' if aside else ''
+    acc.print(f'learning from {len(train)} images, judged by {len(valid)} ({manifest.how}){told}')
+    return manifest, train, valid
+
+# %% ../nbs/03_train.ipynb #prepare-training
 def _prepare(o):
     "Everything before the first step: (Trainer, ModelConfig, SplitManifest, validation Samples)"
-    out,s = Path(o['out']),Settings(**{k:o[k] for k in Settings.__dataclass_fields__ if k in o}); going_on = (out/'checkpoint.safetensors').is_file()
-    acc = make_accelerator(settings=s, logs=str(out/'tensorboard') if o['tensorboard'] else None); set_seed(s.seed)
-    model = start_model(o['backbone'], read_samples(o['data']).classes, o['pretrained'] and not going_on, None if going_on else o['weights'])    # first: finding overlaps takes long, and this can fail
-    with acc.main_process_first():
-        own = out/'split.json'; known = own if own.is_file() and (o['resume'] or not acc.is_main_process) else o['manifest']
-        manifest,marked = read_parts(o['data'], o['split'], s.seed, known); train,valid = train_valid(marked); n = len(marked.part('aside'))
-        if acc.is_main_process: out.mkdir(parents=True, exist_ok=True); write_manifest(own, manifest)
-    if acc.is_main_process: _report(marked, out); print(f'learning from {len(train)} images, judged by {len(valid)} ({manifest.how})' + f'; {n} set aside, whose metal those show that judge'*(n>0))
-    pre,aug = Preprocess(size=o['size']),Augment(); loaders = _loaders(train, valid, o, pre, aug)
-    config = ModelConfig(o['backbone'], train.classes, pre, augment=asdict(aug), training=dict(
-        asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], data=Path(o['data']).resolve().name, layout=train.layout, split=manifest.how, n_train=len(train), n_valid=len(valid),
-        pretrained=bool(o['pretrained']) and o['weights'] is None, weights=_record(o['weights']), teacher=_record(o['teacher']), device=str(acc.device), precision=acc.mixed_precision))
-    return Trainer(model, *loaders, s, o['teacher'] and load_model(o['teacher'], train.classes)[0], acc),config,manifest,valid
+    s = Settings(**{k:o[k] for k in Settings.__dataclass_fields__ if k in o}); going_on = (Path(o['out'])/'checkpoint.safetensors').is_file()
+    acc = make_accelerator(settings=s, logs=str(Path(o['out'])/'tensorboard') if o['tensorboard'] else None); set_seed(s.seed)
+    start = dict(pretrained=o['pretrained'] and not going_on, weights=None if going_on else o['weights'])      # a checkpoint has its own
+    model = start_model(o['backbone'], read_samples(o['data']).classes, **start)    # before the split, which takes longer: this can fail
+    manifest,train,valid = _divided(o, acc); pre,aug = Preprocess(size=o['size']),Augment()
+    record = dict(asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], data=Path(o['data']).resolve().name,
+                  layout=train.layout, split=manifest.how, n_train=len(train), n_valid=len(valid), weights=_record(o['weights']),
+                  pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device), precision=acc.mixed_precision)
+    teacher = o['teacher'] and load_model(o['teacher'], train.classes)[0]
+    trainer = Trainer(model, *_loaders(train, valid, o, pre, aug), s, teacher, acc)
+    return trainer, ModelConfig(o['backbone'], train.classes, pre, augment=asdict(aug), training=record), manifest, valid
+
+def _find_lr(trainer, out):
+    "Suggest a learning rate"
+    found = lr_range_test(trainer)
+    if not trainer.acc.is_main_process: return
+    _write_figure(out/'lr.png', plot_lr_range(*found)); print(f'suggested: --lr {found[0]:.1g} (curve in {out}/lr.png)')
 
 # %% ../nbs/03_train.ipynb #run-training
+_EPOCH = ('epoch {epoch:3}  loss {train_loss:.4f}  accuracy {train_accuracy:.1%}  '
+          'validation loss {valid_loss:.4f}  accuracy {valid_accuracy:.1%}  {seconds:.0f} s')
+
 def _keep(trainer, config, manifest, o, best):
     "Save the last epoch, the best one when it is, then the checkpoint: whoever resumes from it finds the others as new or newer"
     h,out = trainer.history[-1],Path(o['out'])
-    tqdm.write('epoch {epoch:3}  loss {train_loss:.4f}  accuracy {train_accuracy:.1%}  validation loss {valid_loss:.4f}  accuracy {valid_accuracy:.1%}  {seconds:.0f} s'.format(**h) + '  *'*best)
+    tqdm.write(_EPOCH.format(**h) + '  *'*best)
     trainer.acc.log({k:v for k,v in h.items() if k!='epoch'}, step=h['epoch'])
-    config = replace(config, evidence_scale=trainer.scale, cell_offset=trainer.offset, training={**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)})
+    record = {**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)}
+    config = replace(config, evidence_scale=trainer.scale, cell_offset=trainer.offset, training=record)
     write_history(out/'history.csv', trainer.history)
     for folder in [out/'last'] + [out]*best: save_model(trainer.current, folder, config, o['fp16']); write_manifest(folder/'split.json', manifest)
     save_checkpoint(trainer, out/'checkpoint.safetensors')
@@ -639,26 +694,35 @@ def _every(minutes, path):
         save_checkpoint(trainer, path); last[0] = time.monotonic()
     return pause
 
+# %% ../nbs/03_train.ipynb #run-to-end
 def _run(trainer, config, manifest, valid, o):
     "Fit, then write the best epoch's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
     for p in out.glob('.checkpoint*.tmp'): p.unlink()                              # of a process that was killed while it wrote
     if path.is_file(): load_checkpoint(trainer, path)
     acc.init_trackers('defect_train', {k:v for k,v in config.training.items() if isinstance(v, (int, float, str))})
-    trainer.fit(lambda t,best: _keep(t, config, manifest, o, best) if acc.is_main_process else None, _every(o['save_every'], path))
-    acc.wait_for_everyone(); acc.end_training()
+    keep = lambda t,best: _keep(t, config, manifest, o, best) if acc.is_main_process else None
+    trainer.fit(keep, _every(o['save_every'], path))
+    acc.wait_for_everyone()
     model,config = load_model(out)
     logits,y = predict_logits(model.to(acc.device), trainer.valid_loader, acc)
+    acc.end_training()
     if not acc.is_main_process: return
-    m = write_results(out, logits, y, trainer.history, config.classes, leaks(manifest, valid))
+    m = fair_metrics(logits, y, config.classes, valid, leaks(manifest, valid))
+    write_results(out, m, trainer.history, config.classes)
     path.unlink(missing_ok=True)
     return m
 
 # %% ../nbs/03_train.ipynb #defect-train
-@call_parse
-@one_sentence
+def _unfair(m):
+    "How much of a measurement is no fair test"
+    told = f"NOT A FAIR TEST: in training the model has seen {m['leaked']} of these {m['n']} images or their metal"
+    if 'fair' not in m: return told
+    return told + '; of the other {n} it names {right} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['fair']['accuracy_95'], **m['fair'])
+
+@command
 def defect_train(
-    data:Param('folder with images: NEU-DET, NEU-CLS, train/valid/test folders, or one folder per class', str, nargs='?', opt=False)=None,
+    data:left_out('folder with images: NEU-DET, NEU-CLS, train/valid/test folders, or one folder per class')=None,
     out:str='runs/model', # folder for the model and its results; must not hold a model yet
     backbone:str='resnet50', # any convolutional timm model
     epochs:int=20, # passes over the training images
@@ -691,33 +755,39 @@ def defect_train(
         with _begun(o): trainer,*rest = _prepare(o)
         if find_lr: return _find_lr(trainer, Path(out))
         m = _run(trainer, *rest, o)
-    if m: print('best epoch: {right} of {n} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['accuracy_95'], **m) + f", but the model has seen {m['leaked']} of them or their metal"*(m['leaked']>0)
-                + f"\nmodel in {o['out']}; look at it with: python app.py --model {o['out']}")
+    if not m: return                                                              # only the first process has something to say
+    print('best epoch: {right} of {n} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['accuracy_95'], **m))
+    if m['leaked']: print(_unfair(m))
+    print(f"model in {o['out']}; look at it with: python app.py --model {o['out']}")
 
 # %% ../nbs/03_train.ipynb #validate-model
+def _judged(model, data, split, size):
+    "What a model is measured on: (Samples, images, leaks, how many images its manifest does not list)"
+    own = Path(model)/'split.json'; manifest = read_manifest(own) if own.is_file() else None; found = read_samples(data)
+    used,images = decode((known_parts(manifest, found) if manifest else found).part(split, None), size)
+    if not len(used): raise ValueError(f"{data}: no readable image in the part '{split}'.")
+    listed = {e.sha256 for e in manifest.images} if manifest else ()
+    return used, images, leaks(manifest, used) if manifest else [], sum(file_sha256(s.path) not in listed for s in used)
+
 def validate_model(
     model, # folder of a saved model
     data, # a folder in any layout `read_samples` knows
     split:str='validation', # the part to measure on, where the layout or the model's manifest has parts
     batch:int=32, # images at a time
     leaky:bool=False, # measure on images the model has seen as well
-)->tuple: # (metrics as from `classification_metrics`, with 'leaked' and 'unlisted' images counted; Samples that were used)
+)->tuple: # (metrics as from `fair_metrics`, with 'unlisted' images counted; Samples that were used)
     "Measure a saved model on a folder of labelled images"
-    net,config = load_model(model); acc,size,own = make_accelerator(),config.preprocess.size,Path(model)/'split.json'
-    manifest = read_manifest(own) if own.is_file() else None
-    found = known_parts(manifest, read_samples(data)) if manifest else read_samples(data)
-    used,images = decode(found.part(split, None), size)
-    if not len(used): raise ValueError(f"{data}: no readable image in the part '{split}'.")
-    seen = leaks(manifest, used) if manifest else []
-    if seen and not leaky: raise ValueError(f"{model}: in training it has seen {len(seen)} of these {len(used)} images or their metal ({'; '.join(map(str, seen[:3]))}{' …'*(len(seen)>3)}); --leaky measures all the same.")
+    net,config = load_model(model); acc = make_accelerator()
+    used,images,seen,unlisted = _judged(model, data, split, config.preprocess.size)
+    if seen and not leaky:
+        named = '; '.join(map(str, seen[:3])) + ' …'*(len(seen)>3)
+        raise ValueError(f'{model}: in training it has seen {len(seen)} of these {len(used)} images or their metal ({named}); --leaky measures all the same.')
     loader = acc.prepare(make_loader(SteelDataset(images, targets_of(used, config.classes), eval_transform(config.preprocess)), batch))
-    m = classification_metrics(*predict_logits(net.to(acc.device, memory_format=torch.channels_last), loader, acc), config.classes)
-    listed = {e.sha256 for e in manifest.images} if manifest else ()
-    return {**m, 'leaked':len(seen), 'unlisted':sum(file_sha256(s.path) not in listed for s in used)}, used
+    logits,y = predict_logits(net.to(acc.device, memory_format=torch.channels_last), loader, acc)
+    return {**fair_metrics(logits, y, config.classes, used, seen), 'unlisted':unlisted}, used
 
 # %% ../nbs/03_train.ipynb #defect-validate
-@call_parse
-@one_sentence
+@command
 def defect_validate(
     model:str, # folder of a saved model
     data:str, # folder with labelled images
@@ -730,7 +800,7 @@ def defect_validate(
     m,used = validate_model(model, data, split, batch, leaky)
     if not PartialState().is_main_process: return
     if out: write_text(out, json.dumps(m, indent=2, ensure_ascii=False) + '\n')
-    if m['leaked']: print(f"NOT A FAIR TEST: in training the model has seen {m['leaked']} of these {m['n']} images or their metal")
+    if m['leaked']: print(_unfair(m))
     if m['unlisted']: print(f"{m['unlisted']} of the {m['n']} images are not in the model's manifest; whether it has seen their metal is not known")
     for p in used.problems: print(f'left out: {p}')
     print(f"{m['right']} of {m['n']} right: accuracy {m['accuracy']:.2%}, 95 % interval {m['accuracy_95'][0]:.2%} to {m['accuracy_95'][1]:.2%}")

@@ -1,0 +1,51 @@
+"""How much a random split flatters: the same small network, cross-validated twice.
+
+    python nbs/benchmarks/random_split.py --data ../shared/neu-det
+
+Five folds drawn at random and five in which no metal is on both sides. Every image judges once in each, by the last epoch's
+network, so no epoch is chosen by the images that judge. Fold after fold goes into random_split.json beside this file; a run
+that was stopped goes on where it was."""
+import argparse, json, time
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate.utils import set_seed
+from sklearn.model_selection import StratifiedKFold
+
+from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, read_samples, targets_of, train_transform, write_text
+from defect_nbdev.leakage import strip_groups
+from defect_nbdev.model import ScratchDetector
+from defect_nbdev.splits import find_overlaps, fingerprints, grouped_kfold, leaked
+from defect_nbdev.train import Settings, Trainer, make_accelerator, predict_logits
+
+def learn_and_judge(images, targets, judges, o, seed):
+    "Which of the judging images the last epoch's network names right, in their order"
+    pre,s = Preprocess(size=o.size),Settings(epochs=o.epochs, lr=o.lr, seed=seed); set_seed(seed)
+    learn = SteelDataset(images[~judges], targets[~judges].tolist(), train_transform(pre), seed)
+    judge = make_loader(SteelDataset(images[judges], targets[judges].tolist(), eval_transform(pre)), 64)
+    trainer = Trainer(ScratchDetector(o.backbone, 6, pretrained=False), make_loader(learn, 32, True, 1, seed), judge, s, accelerator=make_accelerator(settings=s))
+    trainer.fit()
+    logits,y = predict_logits(trainer.current, trainer.valid_loader, trainer.acc)
+    return (logits.argmax(1)==y).numpy()
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--data', default='../shared/neu-det'); p.add_argument('--out', default=Path(__file__).with_suffix('.json'))
+    p.add_argument('--backbone', default='resnet18'); p.add_argument('--size', type=int, default=64); p.add_argument('--epochs', type=int, default=12)
+    p.add_argument('--lr', type=float, default=1e-3); p.add_argument('--folds', type=int, default=5)
+    o = p.parse_args(); recipe = {k:getattr(o, k) for k in ('backbone', 'size', 'epochs', 'lr', 'folds')}
+    prints = fingerprints(read_samples(o.data)); samples = prints.samples; overlaps = find_overlaps(prints)
+    samples,images = decode(samples, o.size); targets = np.array(targets_of(samples, samples.classes)); groups = strip_groups(len(samples), overlaps)
+    fold = {'random':np.empty(len(samples), int), 'grouped':grouped_kfold(targets, groups, o.folds)}
+    for k,(_,own) in enumerate(StratifiedKFold(o.folds, shuffle=True, random_state=0).split(targets, targets)): fold['random'][own] = k
+    done = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}
+    if done.get('recipe')!=recipe: done = {'recipe':recipe, 'n':len(samples), 'torch':torch.__version__, 'rows':[]}
+    for k in range(o.folds):
+        for kind in fold:
+            if any(r['split']==kind and r['fold']==k for r in done['rows']): continue
+            judges,t = fold[kind]==k,time.time(); right = learn_and_judge(images, targets, judges, o, seed=k); twin = leaked(overlaps, judges)[judges]
+            done['rows'].append({'split':kind, 'fold':k, 'n':int(judges.sum()), 'right':int(right.sum()), 'with_twin':int(twin.sum()), 'right_with_twin':int(right[twin].sum())})
+            print(done['rows'][-1], f'{time.time()-t:.0f} s', flush=True); write_text(o.out, json.dumps(done, indent=1) + '\n')
+
+if __name__=='__main__': main()
