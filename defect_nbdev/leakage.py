@@ -128,7 +128,7 @@ def overlap_pairs(
     images, # grey (H,W) or RGB (H,W,3), uint8, all of one size; anything with a length and an index, so they may be read as needed
     labels=None, # one per image; only images with the same label are compared
     least:float=.2, # smallest overlap looked for, as a share of the image
-    candidate:float=.28, # correlation that makes a pair worth a second look
+    candidate:float=.25, # correlation that makes a pair worth a second look
     threshold:float=.3, # agreement that makes it a pair
     pairs:np.ndarray|None=None, # (P,2) which to compare, from `candidate_pairs`; None for all
     turns:tuple=(0,), # quarter turns to try; (0,1,2,3) also finds turned copies, in four times the time

@@ -20,6 +20,7 @@ from defect_nbdev.synthetic import PAINTERS, make_steel
 OUT, KINDS, PER, SIDE = Path(__file__).with_suffix('.json'), list(PAINTERS), 5, 200
 CASES = {
     'neu-class': 'NEU within class, all pairs', 'neu-class-turned': 'NEU within class, all pairs, four turns',
+    'neu-class-mirrored': 'NEU within class, mirrored, four turns',
     'neu-across': 'NEU across classes, all pairs', 'neu-across-index': 'NEU across classes, index',
     'neu-across-index-turned': 'NEU across classes, index, four turns', 'generated-index': 'generated crops, index',
 }
@@ -37,10 +38,11 @@ def crops(number):
 
 def generated(n):
     "n crops, the strip of each, and for every two crops of one strip the share of an image that both show"
-    with Pool(2) as pool: made = pool.map(crops, range(n//PER), chunksize=20)
-    at = np.array([xy for _, corners in made for xy in corners])
-    shares = {(i, j): float(np.prod(np.maximum(0, SIDE-abs(at[i]-at[j])))/SIDE**2) for k in range(0, len(at), PER) for i, j in combinations(range(k, k+PER), 2)}
-    return np.concatenate([images for images, _ in made]), shares
+    images, at = np.empty((n, SIDE, SIDE), np.uint8), np.empty((n, 2), int)
+    with Pool(2) as pool:
+        for k, (cut, corners) in enumerate(pool.imap(crops, range(n//PER), chunksize=20)): images[k*PER:(k+1)*PER], at[k*PER:(k+1)*PER] = cut, corners
+    shares = {(i, j): float(np.prod(np.maximum(0, SIDE-abs(at[i]-at[j])))/SIDE**2) for k in range(0, n, PER) for i, j in combinations(range(k, k+PER), 2)}
+    return images, shares
 
 def judged(found, candidates, shares):
     "Recall by the share that both show, and precision; a pair of one strip that shares less than a fifth counts neither way"
@@ -55,15 +57,19 @@ def judged(found, candidates, shares):
 def counted(found, labels):
     ends = np.array([(o.i, o.j) for o in found]).reshape(-1, 2); groups = strip_groups(len(labels), found)
     return dict(with_twin=len(np.unique(ends)), groups=int(groups.max())+1, across=int((labels[ends[:, 0]]!=labels[ends[:, 1]]).sum()),
-                by_turn={t: sum(o.turn==t for o in found) for t in sorted({o.turn for o in found})}, weakest=round(min(o.agreement for o in found), 2))
+                by_turn={t: sum(o.turn==t for o in found) for t in sorted({o.turn for o in found})}, weakest=round(min((o.agreement for o in found), default=1), 2))
 
 def case(name, data, n):
     "One measurement, as a dict"
-    neu, index, turns = name.startswith('neu'), 'index' in name, (0, 1, 2, 3) if 'turned' in name else (0,)
+    neu, index, turns = name.startswith('neu'), 'index' in name, (0, 1, 2, 3) if name.endswith('ed') else (0,)
     if neu: used, images = decode(read_samples(data), SIDE); labels = np.array([s.label for s in used])
     else: images, shares = generated(n)
+    pairs = None
+    if 'mirrored' in name:
+        i, j = np.nonzero(np.triu(labels[:, None]==labels, 1)); pairs = np.stack([i, j+len(images)], 1)
+        images, labels = [*images, *(im[:, ::-1] for im in images)], np.tile(labels, 2)
     start, worked, load = time.perf_counter(), time.process_time(), os.getloadavg()[0]
-    pairs = candidate_pairs(images, turns=turns) if index else None
+    if index: pairs = candidate_pairs(images, turns=turns)
     split = time.perf_counter()
     found = overlap_pairs(images, labels if 'class' in name and 'across' not in name else None, pairs=pairs, turns=turns)
     end, row = time.perf_counter(), dict(name=name, what=CASES[name], images=len(images))
