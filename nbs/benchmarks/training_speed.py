@@ -14,7 +14,8 @@ size, the batch, the number of workers, cross-entropy-like losses on all paramet
 | plain loop, albumentations | Pillow, every epoch anew | our own pipeline | the same loop |
 
 Each contender lives in a process of its own (what one does to the memory allocator must not help another), stays there with its network, and is asked
-for a few steps in turn, round after round: whatever else the machine does falls on all of them. The first steps of each turn are not counted: they use up
+for a few steps in turn, round after round: whatever else the machine does falls on all of them, and each line says how many cores it kept busy meanwhile
+(two threads on two cores of which one is taken are far slower than half, so rounds with more than a tenth of a core are no measurement). The first steps of each turn are not counted: they use up
 what the workers prepared while others had their turn. Ratios are formed within a round; the table shows the median over the rounds, and the extremes.
 """
 import argparse, json, os, platform, random, subprocess, sys, time
@@ -23,11 +24,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+import psutil  # comes with accelerate
+
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
 WARM = 3  # steps of each turn that are not counted: two prefetched batches for each worker of a few, and one that starts cold
-VARIANTS = {'bf16':'step with bf16 autocast', 'contiguous':'step without channels_last', 'malloc':'step with memory given back after each use', 'compile':'step with torch.compile'}
+VARIANTS = {'bf16':'step with bf16 autocast', 'contiguous':'step without channels_last', 'malloc':'step with memory given back after each use', 'compile':'step with torch.compile',
+            'patient':'step with OMP_WAIT_POLICY=passive'}
 CASES = {'ceiling':'our step alone, tensors in memory (the ceiling)', 'whole':'our whole training', 'fastai':'fastai vision_learner',
          'torchvision':'plain loop, torchvision transforms', 'albumentations':'plain loop, our albumentations pipeline', **VARIANTS}
 
@@ -158,7 +162,12 @@ def plain(o):
                for k,f in (('torchvision', vision), ('albumentations', apply_ours))}
     return {k:lambda l=l: turn(l) for k,l in loaders.items()}, {}
 
-ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain}
+def patient(o):
+    "The ceiling once more; the race starts this process with threads that sleep while they wait for each other"
+    cases,_ = ours(o)
+    return {'patient':cases['ceiling']}, {}
+
+ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain, 'patient':patient}
 
 def serve(role, o):
     "Answer one line per turn; whatever a library prints goes to stderr"
@@ -171,18 +180,32 @@ def serve(role, o):
 
 # ------------------------------------------------------------------ the race
 
+def busy_seconds():
+    "Processor time the whole machine has spent, all cores together"
+    c = psutil.cpu_times(); return c.user+c.system+getattr(c, 'nice', 0.)+getattr(c, 'softirq', 0.)
+
 class Contender:
     "A process that is asked for turns"
     def __init__(self, role, argv, log):
-        self.role,self.p = role,subprocess.Popen([sys.executable, str(HERE), '--role', role, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        env = {**os.environ, 'OMP_WAIT_POLICY':'passive'} if role=='patient' else None
+        self.role,self.p = role,subprocess.Popen([sys.executable, str(HERE), '--role', role, *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env)
         self.about = self.answer()
     def answer(self):
         line = self.p.stdout.readline()
         return json.loads(line) if line else {'error':'the process ended', 'cases':[]}
     def turn(self, case):
+        t,busy,own = time.perf_counter(),busy_seconds(),self.own_seconds()
         try: print(case, file=self.p.stdin, flush=True)
         except BrokenPipeError: pass
-        return self.answer()
+        got = self.answer(); own = max(0., self.own_seconds()-own)
+        return {**got, 'others':round(max(0., busy_seconds()-busy-own)/(time.perf_counter()-t), 2)}
+    def own_seconds(self): # processor time of the process and of its workers
+        try: ps = [p := psutil.Process(self.p.pid), *p.children(recursive=True)]
+        except psutil.NoSuchProcess: return 0.
+        def one(p):
+            try: c = p.cpu_times(); return c.user+c.system
+            except psutil.NoSuchProcess: return 0.
+        return sum(map(one, ps))
     def close(self): self.p.stdin.close(); self.p.wait()
 
 def cpu_name():
@@ -215,14 +238,14 @@ def race(o, argv):
         for role in ROLES:
             contenders.append(c := Contender(role, argv, log)); print(f"{role}: {c.about.get('error') or ', '.join(c.about['cases'])}", flush=True)
             owner |= {k:c for k in c.about['cases'] if not (k=='compile' and o.no_compile)}
-        rates,notes,start = {k:[] for k in CASES if k in owner},{},time.perf_counter()
+        rates,others,notes = {k:[] for k in CASES if k in owner},{k:[] for k in CASES if k in owner},{}
         if 'compile' in owner: notes['compile_s'] = round(owner['compile'].turn('compile').get('turn', float('nan')), 1); print(f"torch.compile and the first steps: {notes['compile_s']} s", flush=True)
         for r in range(o.rounds):
             order = list(rates); order = order[r%len(order):] + order[:r%len(order)]           # nobody is always first
             for k in order:
-                got = owner[k].turn(k); rates[k].append(got.get('rate')); told = f"{got['rate']:.1f}" if 'rate' in got else got['error']
+                got = owner[k].turn(k); rates[k].append(got.get('rate')); others[k].append(got['others']); told = f"{got['rate']:.1f}" if 'rate' in got else got['error']
                 if 'error' in got: notes[k] = got['error']
-                print(f'round {r+1}/{o.rounds}  {CASES[k]}: {told}', flush=True)
+                print(f'round {r+1}/{o.rounds}  {CASES[k]}: {told} (others: {got["others"]:.2f} cores)', flush=True)
     finally:
         for c in contenders: c.close()
     rows = summary(rates); table(rows)
@@ -230,9 +253,9 @@ def race(o, argv):
     over = {k:round(median(a/b for a,b in zip(rates['whole'], rates[k]) if a and b), 2) for k in ('fastai', 'torchvision', 'albumentations') if k in rows}
     print('whole training against ' + ', '.join(f'{CASES[k]}: {v:.2f}×' for k,v in over.items()) + f'\nload average before {before}, after {os.getloadavg() if before else None}')
     about = next(c.about for c in contenders if c.role=='ours'); about.pop('cases', None)
-    return {'command':'python nbs/benchmarks/training_speed.py --data ../shared/neu-det ' + ' '.join(a for a in argv if a not in ('--data', o.data)),
+    return {'command':f'python nbs/benchmarks/training_speed.py --data ../shared/neu-det --backbone {o.backbone} --size {o.size} --batch {o.batch} --steps {o.steps} --rounds {o.rounds} --workers {o.workers}' + ' --cpu'*o.cpu + ' --no-compile'*o.no_compile,
             'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
-            'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'best_peer':best, 'notes':notes, 'rates':rates}
+            'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'best_peer':best, 'notes':notes, 'rates':{k:[r and round(r, 2) for r in v] for k,v in rates.items()}, 'others_cores':others}
 
 def main():
     p = argparse.ArgumentParser(description='Images a second of a training step, of our whole training, and of others')
