@@ -6,12 +6,12 @@
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUTS', 'class_name', 'BadImage', 'to_uint8',
            'to_rgb', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples', 'Preprocess', 'resize_to',
            'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode', 'SteelDataset', 'EpochSampler',
-           'balanced', 'make_loader', 'targets_of', 'write_atomic', 'write_text', 'left_out', 'command']
+           'balanced', 'make_loader', 'targets_of', 'reuse_memory', 'write_atomic', 'write_text', 'left_out', 'command']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported
-import inspect, io, re, sys, tempfile, threading
+import ctypes, inspect, io, re, sys, tempfile, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -457,6 +457,14 @@ def targets_of(
     "Each sample's index in `classes`"
     if unknown := sorted({s.label for s in samples} - set(classes)): raise ValueError(f'the images are labelled {unknown}, which the model does not know; it knows {list(classes)}.')
     return [classes.index(s.label) for s in samples]
+
+# %% ../nbs/00_data.ipynb #reuse-memory
+def reuse_memory()->bool: # whether there was an allocator that listens
+    "Keep freed memory in this process instead of giving it back to the system after each use; for programs that train on a CPU"
+    if not sys.platform.startswith('linux'): return False
+    try: mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError): return False
+    return all([mallopt(-4, 0), mallopt(-1, -1)])  # M_MMAP_MAX: no block is mapped on its own; M_TRIM_THRESHOLD: never shrink
 
 # %% ../nbs/00_data.ipynb #atomic-write
 def write_atomic(

@@ -60,7 +60,8 @@ def find_overlaps(
     found,first = {},{}
     for size in sorted(set(prints.sizes)):
         own = [k for k,s in enumerate(prints.sizes) if s==size]
-        for o in overlap_pairs([read_image(paths[k])[...,0] for k in own], None if across else labels[own]):
+        turns = (0,1,2,3) if size[0]==size[1] else (0,2)
+        for o in overlap_pairs([read_image(paths[k])[...,0] for k in own], None if across else labels[own], turns=turns):
             found[own[o.i],own[o.j]] = replace(o, i=own[o.i], j=own[o.j])
     for j,h in enumerate(prints.sha256):
         if (i := first.setdefault(h, j))!=j: found[i,j] = Overlap(i, j, 0., 0., 1.)
@@ -342,22 +343,35 @@ def audit(
     return report, s, overlaps
 
 # %% ../nbs/00c_splits.ipynb #mosaic
+def _turned(dy, dx, turns):
+    "A shift after quarter turns, as `np.rot90` turns"
+    for _ in range(turns%4): dy,dx = -dx,dy
+    return dy,dx
+
+def _places(overlaps, first):
+    "(dy, dx, quarter turns) of every image of a group, in the frame of the first one"
+    near,at,todo = {},{first:(0.,0.,0)},[first]
+    for o in overlaps:
+        near.setdefault(o.i, []).append((o.j, o.dy, o.dx, o.turn))
+        near.setdefault(o.j, []).append((o.i, *_turned(-o.dy, -o.dx, -o.turn), -o.turn))
+    while todo:
+        y,x,turn = at[k := todo.pop(0)]
+        for j,dy,dx,t in near.get(k, []):
+            if j in at: continue
+            dy,dx = _turned(dy, dx, turn); at[j] = y+dy,x+dx,(turn+t)%4; todo.append(j)
+    return at
+
 def mosaic(
     samples, # N of Sample
     overlaps:list, # of Overlap between them
     first:int, # the image to begin with
 )->np.ndarray: # (H,W) uint8, white where no image is
     "Lay out the images of one group, each where it was cut"
-    at,todo = {first:(0.,0.)},[first]
-    near = {}
-    for o in overlaps: near.setdefault(o.i, []).append((o.j, o.dy, o.dx)); near.setdefault(o.j, []).append((o.i, -o.dy, -o.dx))
-    while todo:
-        for j,dy,dx in near.get(k := todo.pop(0), []):
-            if j not in at: at[j] = (at[k][0]+dy, at[k][1]+dx); todo.append(j)
-    h,w = read_image(samples[first].path).shape[:2]; y0,x0 = (min(v) for v in zip(*at.values()))
-    corner = {k:(round((y-y0)*h), round((x-x0)*w)) for k,(y,x) in at.items()}
+    at = _places(overlaps, first); h,w = read_image(samples[first].path).shape[:2]
+    y0,x0 = (min(v) for v in list(zip(*at.values()))[:2])
+    corner = {k:(round((y-y0)*h), round((x-x0)*w)) for k,(y,x,_) in at.items()}
     sheet = np.full([max(v)+s for v,s in zip(zip(*corner.values()), (h,w))], 255, np.uint8)
-    for k,(y,x) in corner.items(): sheet[y:y+h,x:x+w] = read_image(samples[k].path)[...,0]
+    for k,(y,x) in corner.items(): sheet[y:y+h,x:x+w] = np.rot90(read_image(samples[k].path)[...,0], at[k][2])
     return sheet
 
 # %% ../nbs/00c_splits.ipynb #plot-groups

@@ -698,7 +698,8 @@ def _every(minutes, path):
 def _run(trainer, config, manifest, valid, o):
     "Fit, then write the best epoch's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
-    for p in out.glob('.checkpoint*.tmp'): p.unlink()                              # of a process that was killed while it wrote
+    if acc.is_main_process:
+        for p in out.rglob('.*.tmp'): p.unlink()                                   # of a process that was killed while it wrote
     if path.is_file(): load_checkpoint(trainer, path)
     acc.init_trackers('defect_train', {k:v for k,v in config.training.items() if isinstance(v, (int, float, str))})
     keep = lambda t,best: _keep(t, config, manifest, o, best) if acc.is_main_process else None
