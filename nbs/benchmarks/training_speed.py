@@ -15,7 +15,8 @@ size, the batch, the number of workers, cross-entropy-like losses on all paramet
 
 Each contender lives in a process of its own (what one does to the memory allocator must not help another), stays there with its network, and is asked
 for a few steps in turn, round after round: whatever else the machine does falls on all of them, and each line says how many cores it kept busy meanwhile
-(two threads on two cores of which one is taken are far slower than half, so rounds with more than a tenth of a core are no measurement). The first steps of each turn are not counted: they use up
+(two threads that spin on two cores of which one is taken are far slower than half, so a round with more than a tenth of a core is no measurement; where the
+machine cannot be had alone, OMP_WAIT_POLICY=passive before the command makes the threads of all contenders sleep instead, and the ratios are worth reading). The first steps of each turn are not counted: they use up
 what the workers prepared while others had their turn. Ratios are formed within a round; the table shows the median over the rounds, and the extremes.
 """
 import argparse, json, os, platform, random, subprocess, sys, time
@@ -254,7 +255,7 @@ def race(o, argv):
     print('whole training against ' + ', '.join(f'{CASES[k]}: {v:.2f}×' for k,v in over.items()) + f'\nload average before {before}, after {os.getloadavg() if before else None}')
     about = next(c.about for c in contenders if c.role=='ours'); about.pop('cases', None)
     return {'command':f'python nbs/benchmarks/training_speed.py --data ../shared/neu-det --backbone {o.backbone} --size {o.size} --batch {o.batch} --steps {o.steps} --rounds {o.rounds} --workers {o.workers}' + ' --cpu'*o.cpu + ' --no-compile'*o.no_compile,
-            'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
+            'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), 'omp_wait_policy':os.environ.get('OMP_WAIT_POLICY', 'default'), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
             'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'best_peer':best, 'notes':notes, 'rates':{k:[r and round(r, 2) for r in v] for k,v in rates.items()}, 'others_cores':others}
 
 def main():
@@ -264,7 +265,7 @@ def main():
     p.add_argument('--size', type=int, default=128, help='side of the images, pixels')
     p.add_argument('--batch', type=int, default=32, help='images a step')
     p.add_argument('--steps', type=int, default=8, help='counted steps of a turn')
-    p.add_argument('--rounds', type=int, default=4, help='turns of each')
+    p.add_argument('--rounds', type=int, default=3, help='turns of each')
     p.add_argument('--workers', type=int, default=min(8, max(1, (os.cpu_count() or 1)-1)), help='processes that prepare batches, for everybody')
     p.add_argument('--cpu', action='store_true', help='use the CPU even where there is a GPU')
     p.add_argument('--no-compile', action='store_true', help='leave torch.compile out, which takes a minute to compile')
