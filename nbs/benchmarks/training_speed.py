@@ -55,18 +55,20 @@ class Clock:
         if self.n==self.warm: self.t0 = self.now()
     def seconds(self): return self.now()-self.t0
 
-def ours(o):
+def ours(o, reuse=True):
     "Turns of the ceiling, its variants and the whole training: one network, one Trainer"
-    import ctypes, torch
+    import torch
     from accelerate.utils import set_seed
     from tqdm.auto import tqdm
     from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, reuse_memory, targets_of, train_transform
     from defect_nbdev.model import ScratchDetector
+    import defect_nbdev.train as train
     from defect_nbdev.train import Settings, Trainer, make_accelerator
+    if not reuse: train.reuse_memory = lambda: False
     s = picked(o); pre = Preprocess(size=o.size); t = time.perf_counter()
     kept,images = decode(s, o.size); decoding = (time.perf_counter()-t)/len(s)
     y = targets_of(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
-    if acc.device.type=='cpu': reuse_memory()
+    if acc.device.type=='cpu' and reuse: reuse_memory()
     loader = make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True, o.workers)
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
     trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4), accelerator=acc)
@@ -94,10 +96,6 @@ def ours(o):
         lay(torch.contiguous_format); trainer.loss_of = lambda x,y: loss_of(x.contiguous(), y)
         try: return steps(few)
         finally: del trainer.loss_of; lay(torch.channels_last)
-    def malloc():                                               # what glibc does of its own accord once it has seen large blocks
-        libc = ctypes.CDLL(None)
-        try: libc.mallopt(-4, 65536); libc.mallopt(-3, 32*2**20); libc.mallopt(-1, 64*2**20); libc.malloc_trim(0); return steps(few)
-        finally: reuse_memory()
     compiled = []
     def compile_():
         if not compiled: compiled.append(torch.compile(model))
@@ -106,7 +104,7 @@ def ours(o):
         finally: trainer.model = model
     device = torch.cuda.get_device_name() if acc.device.type=='cuda' else 'CPU'
     about = {'device':device, 'precision':'bf16 autocast' if acc.mixed_precision=='bf16' else 'fp32', 'decode_ms_per_image':round(decoding*1e3, 2), 'threads':torch.get_num_threads()}
-    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'bf16':bf16, 'contiguous':contiguous, **({} if device!='CPU' or sys.platform!='linux' else {'malloc':malloc}), 'compile':compile_}, about
+    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'bf16':bf16, 'contiguous':contiguous, 'compile':compile_}, about
 
 def fastai(o):
     "Turns of fastai's learner, set up as its documentation does"
@@ -168,7 +166,12 @@ def patient(o):
     cases,_ = ours(o)
     return {'patient':cases['ceiling']}, {}
 
-ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain, 'patient':patient}
+def malloc(o):
+    "The ceiling once more, with the allocator as it comes"
+    cases,_ = ours(o, reuse=False)
+    return {'malloc':cases['ceiling']}, {}
+
+ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain, 'malloc':malloc, 'patient':patient}
 
 def serve(role, o):
     "Answer one line per turn; whatever a library prints goes to stderr"
