@@ -15,7 +15,8 @@ size, the batch, the number of workers, cross-entropy-like losses on all paramet
 
 Each contender lives in a process of its own (what one does to the memory allocator must not help another), stays there with its network, and is asked
 for a few steps in turn, round after round: whatever else the machine does falls on all of them, and each line says how many cores it kept busy meanwhile
-(two threads on two cores of which one is taken are far slower than half, so rounds with more than a tenth of a core are no measurement). The first steps of each turn are not counted: they use up
+(two threads that spin on two cores of which one is taken are far slower than half, so a round with more than a tenth of a core is no measurement; where the
+machine cannot be had alone, OMP_WAIT_POLICY=passive before the command makes the threads of all contenders sleep instead, and the ratios are worth reading). The first steps of each turn are not counted: they use up
 what the workers prepared while others had their turn. Ratios are formed within a round; the table shows the median over the rounds, and the extremes.
 """
 import argparse, json, os, platform, random, subprocess, sys, time
@@ -54,18 +55,20 @@ class Clock:
         if self.n==self.warm: self.t0 = self.now()
     def seconds(self): return self.now()-self.t0
 
-def ours(o):
+def ours(o, reuse=True):
     "Turns of the ceiling, its variants and the whole training: one network, one Trainer"
-    import ctypes, torch
+    import torch
     from accelerate.utils import set_seed
     from tqdm.auto import tqdm
     from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, reuse_memory, targets_of, train_transform
     from defect_nbdev.model import ScratchDetector
+    import defect_nbdev.train as train
     from defect_nbdev.train import Settings, Trainer, make_accelerator
+    if not reuse: train.reuse_memory = lambda: False
     s = picked(o); pre = Preprocess(size=o.size); t = time.perf_counter()
     kept,images = decode(s, o.size); decoding = (time.perf_counter()-t)/len(s)
     y = targets_of(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
-    if acc.device.type=='cpu': reuse_memory()
+    if acc.device.type=='cpu' and reuse: reuse_memory()
     loader = make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True, o.workers)
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
     trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4), accelerator=acc)
@@ -93,10 +96,6 @@ def ours(o):
         lay(torch.contiguous_format); trainer.loss_of = lambda x,y: loss_of(x.contiguous(), y)
         try: return steps(few)
         finally: del trainer.loss_of; lay(torch.channels_last)
-    def malloc():                                               # what glibc does of its own accord once it has seen large blocks
-        libc = ctypes.CDLL(None)
-        try: libc.mallopt(-4, 65536); libc.mallopt(-3, 32*2**20); libc.mallopt(-1, 64*2**20); libc.malloc_trim(0); return steps(few)
-        finally: reuse_memory()
     compiled = []
     def compile_():
         if not compiled: compiled.append(torch.compile(model))
@@ -105,7 +104,7 @@ def ours(o):
         finally: trainer.model = model
     device = torch.cuda.get_device_name() if acc.device.type=='cuda' else 'CPU'
     about = {'device':device, 'precision':'bf16 autocast' if acc.mixed_precision=='bf16' else 'fp32', 'decode_ms_per_image':round(decoding*1e3, 2), 'threads':torch.get_num_threads()}
-    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'bf16':bf16, 'contiguous':contiguous, **({} if device!='CPU' or sys.platform!='linux' else {'malloc':malloc}), 'compile':compile_}, about
+    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'bf16':bf16, 'contiguous':contiguous, 'compile':compile_}, about
 
 def fastai(o):
     "Turns of fastai's learner, set up as its documentation does"
@@ -167,7 +166,12 @@ def patient(o):
     cases,_ = ours(o)
     return {'patient':cases['ceiling']}, {}
 
-ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain, 'patient':patient}
+def malloc(o):
+    "The ceiling once more, with the allocator as it comes"
+    cases,_ = ours(o, reuse=False)
+    return {'malloc':cases['ceiling']}, {}
+
+ROLES = {'ours':ours, 'fastai':fastai, 'plain':plain, 'malloc':malloc, 'patient':patient}
 
 def serve(role, o):
     "Answer one line per turn; whatever a library prints goes to stderr"
@@ -254,7 +258,7 @@ def race(o, argv):
     print('whole training against ' + ', '.join(f'{CASES[k]}: {v:.2f}×' for k,v in over.items()) + f'\nload average before {before}, after {os.getloadavg() if before else None}')
     about = next(c.about for c in contenders if c.role=='ours'); about.pop('cases', None)
     return {'command':f'python nbs/benchmarks/training_speed.py --data ../shared/neu-det --backbone {o.backbone} --size {o.size} --batch {o.batch} --steps {o.steps} --rounds {o.rounds} --workers {o.workers}' + ' --cpu'*o.cpu + ' --no-compile'*o.no_compile,
-            'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
+            'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), 'omp_wait_policy':os.environ.get('OMP_WAIT_POLICY', 'default'), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
             'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'best_peer':best, 'notes':notes, 'rates':{k:[r and round(r, 2) for r in v] for k,v in rates.items()}, 'others_cores':others}
 
 def main():
@@ -264,7 +268,7 @@ def main():
     p.add_argument('--size', type=int, default=128, help='side of the images, pixels')
     p.add_argument('--batch', type=int, default=32, help='images a step')
     p.add_argument('--steps', type=int, default=8, help='counted steps of a turn')
-    p.add_argument('--rounds', type=int, default=4, help='turns of each')
+    p.add_argument('--rounds', type=int, default=3, help='turns of each')
     p.add_argument('--workers', type=int, default=min(8, max(1, (os.cpu_count() or 1)-1)), help='processes that prepare batches, for everybody')
     p.add_argument('--cpu', action='store_true', help='use the CPU even where there is a GPU')
     p.add_argument('--no-compile', action='store_true', help='leave torch.compile out, which takes a minute to compile')
