@@ -32,7 +32,8 @@ from torchmetrics.functional.classification import (multiclass_accuracy, multicl
 from tqdm.auto import tqdm
 
 from .data import (Augment, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, left_out,
-                               make_loader, read_samples, targets_of, train_transform, write_atomic, write_text)
+                               make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
+                               write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
 from .model import ModelConfig, ScratchDetector, cell_offset, load_config, load_model, save_model, write_tensors
 from .splits import (SPLITS, apply_manifest, file_sha256, known_parts, leaks, make_manifest, read_manifest,
@@ -175,6 +176,7 @@ class Trainer:
         self.settings,self.history,self.steps = settings,[],0
         self.at = {**_FRESH, 'epoch':0, 'top':[-1.,-math.inf], 'since':0}
         self.acc = accelerator or make_accelerator(settings=settings)
+        if self.acc.device.type=='cpu': reuse_memory()                            # 00_data says what for
         self.sampler = train_loader.sampler
         self.teacher = teacher and teacher.eval().to(self.acc.device, memory_format=torch.channels_last)
         if teacher is not None: model = Taught(model, teacher.backbone.n_features)

@@ -60,7 +60,7 @@ def ours(o, reuse=True):
     import torch
     from accelerate.utils import set_seed
     from tqdm.auto import tqdm
-    from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, reuse_memory, targets_of, train_transform
+    from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, targets_of, train_transform
     from defect_nbdev.model import ScratchDetector
     import defect_nbdev.train as train
     from defect_nbdev.train import Settings, Trainer, make_accelerator
@@ -68,7 +68,6 @@ def ours(o, reuse=True):
     s = picked(o); pre = Preprocess(size=o.size); t = time.perf_counter()
     kept,images = decode(s, o.size); decoding = (time.perf_counter()-t)/len(s)
     y = targets_of(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
-    if acc.device.type=='cpu' and reuse: reuse_memory()
     loader = make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True, o.workers)
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
     trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4), accelerator=acc)
