@@ -6,6 +6,7 @@ Every case runs in a process of its own, so that its peak memory is its own. Bes
 those that a processor worked, which other jobs on the machine disturb less.
 """
 import argparse, json, os, platform, resource, subprocess, sys, time
+from dataclasses import replace
 from itertools import combinations
 from multiprocessing import Pool
 from pathlib import Path
@@ -50,29 +51,33 @@ def judged(found, candidates, shares):
     def recall(lo, hi, among):
         want = [p for p, share in shares.items() if lo<=share<hi]
         return round(sum(p in among for p in want)/len(want), 4)
-    right = sum(shares.get(p, 0)>0 for p in got)
-    return dict(overlaps=sum(s>=.2 for s in shares.values()), recall=recall(.2, 2, got), recall_of_candidates=recall(.2, 2, close), precision=round(right/len(got), 5),
+    def precision(among): return round(sum(shares.get(p, 0)>0 for p in among)/len(among), 5)
+    surer = {t: {(o.i, o.j) for o in found if o.agreement>t} for t in (.3, .35, .4, .45)}
+    strangers = [KINDS[o.i//PER%len(KINDS)] for o in found if not shares.get((o.i, o.j))]
+    return dict(overlaps=sum(s>=.2 for s in shares.values()), recall=recall(.2, 2, got), recall_of_candidates=recall(.2, 2, close), precision=precision(got), strangers={k: strangers.count(k) for k in KINDS},
+                by_threshold={t: dict(recall=recall(.2, 2, g), precision=precision(g)) for t, g in surer.items()},
                 recall_by_share={f'{lo:.2f} to {min(hi, 1):.2f}': recall(lo, hi, got) for lo, hi in zip(edges, edges[1:])})
 
 def counted(found, labels):
-    ends = np.array([(o.i, o.j) for o in found]).reshape(-1, 2); groups = strip_groups(len(labels), found)
+    ends = np.array([(o.i, o.j) for o in found], int).reshape(-1, 2); groups = strip_groups(len(labels), found)
     return dict(with_twin=len(np.unique(ends)), groups=int(groups.max())+1, across=int((labels[ends[:, 0]]!=labels[ends[:, 1]]).sum()),
-                by_turn={t: sum(o.turn==t for o in found) for t in sorted({o.turn for o in found})}, weakest=round(min((o.agreement for o in found), default=1), 2))
+                by_turn={t: sum(o.turn==t for o in found) for t in sorted({o.turn for o in found})}, weakest=round(min((o.agreement for o in found), default=0), 2))
 
 def case(name, data, n):
     "One measurement, as a dict"
     neu, index, turns = name.startswith('neu'), 'index' in name, (0, 1, 2, 3) if name.endswith('ed') else (0,)
     if neu: used, images = decode(read_samples(data), SIDE); labels = np.array([s.label for s in used])
     else: images, shares = generated(n)
-    pairs = None
+    pairs, n = None, len(images)
     if 'mirrored' in name:
-        i, j = np.nonzero(np.triu(labels[:, None]==labels, 1)); pairs = np.stack([i, j+len(images)], 1)
+        i, j = np.nonzero(np.triu(labels[:, None]==labels, 1)); pairs = np.stack([i, j+n], 1)
         images, labels = [*images, *(im[:, ::-1] for im in images)], np.tile(labels, 2)
     start, worked, load = time.perf_counter(), time.process_time(), os.getloadavg()[0]
     if index: pairs = candidate_pairs(images, turns=turns)
     split = time.perf_counter()
     found = overlap_pairs(images, labels if 'class' in name and 'across' not in name else None, pairs=pairs, turns=turns)
-    end, row = time.perf_counter(), dict(name=name, what=CASES[name], images=len(images))
+    if 'mirrored' in name: found, labels = [replace(o, j=o.j-n) for o in found], labels[:n]
+    end, row = time.perf_counter(), dict(name=name, what=CASES[name], images=n)
     if index: row |= dict(candidates=len(pairs), seconds_index=round(split-start, 1), seconds_check=round(end-split, 1))
     row |= dict(pairs=len(found), seconds=round(end-start, 1), cpu_seconds=round(time.process_time()-worked, 1), peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
                 load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
