@@ -32,7 +32,7 @@ def texture(
     f -= cv2.blur(f, (1,line)); f -= cv2.blur(f, (line,1))
     return np.clip(f/(np.sqrt(cv2.GaussianBlur(f*f, (0,0), 3*unit))+2), -1.5, 1.5)   # 2 grey levels: below, it is the sensor's noise
 
-# %% ../nbs/00b_leakage.ipynb #best-shifts
+# %% ../nbs/00b_leakage.ipynb #windows
 def _windows(
     n:int, # side of a texture
     reach:int, # largest shift
@@ -43,6 +43,7 @@ def _windows(
     d = torch.where(d>reach, d-side, d)
     return ((y>=d) & (y<n+d) & (d.abs()<=reach)).float(), d[:,0]
 
+# %% ../nbs/00b_leakage.ipynb #best-shifts
 def best_shifts(
     textures:np.ndarray, # (N,n,n) from `texture`
     pairs:np.ndarray, # (P,2) which to compare
