@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_FORMAT', 'RUN_FORMAT', 'train_valid', 'param_groups', 'cosine_schedule', 'wilson',
-           'classification_metrics', 'fair_metrics', 'Taught', 'Settings', 'Trainer', 'make_accelerator', 'grown_size',
-           'evidence_scale', 'predict_logits', 'save_checkpoint', 'load_checkpoint', 'lr_range_test', 'plot_lr_range',
-           'plot_history', 'plot_confusion', 'start_model', 'write_history', 'write_results', 'read_parts',
-           'defect_train', 'validate_model', 'defect_validate']
+           'classification_metrics', 'fair_metrics', 'Taught', 'Settings', 'Trainer', 'native_precision',
+           'make_accelerator', 'grown_size', 'evidence_scale', 'predict_logits', 'save_checkpoint', 'load_checkpoint',
+           'lr_range_test', 'plot_lr_range', 'plot_history', 'plot_confusion', 'start_model', 'write_history',
+           'write_results', 'read_parts', 'defect_train', 'validate_model', 'defect_validate']
 
 # %% ../nbs/03_train.ipynb #imports
 import csv, inspect, io, json, math, os, random, re, sys, time
@@ -158,6 +158,7 @@ class Settings:
     freeze:int=0 # first epochs in which the backbone stays as it is
     layer_decay:float=1. # learning rate of each block, as a share of the next one's
     grow:float=1. # image size of the first epoch, as a share of the full one, which is reached after two thirds of the epochs
+    precision:str='fp32' # of the network's arithmetic while it learns: 'fp32' or 'bf16'
     seed:int=0 # of weights, order and augmentation
 
 # %% ../nbs/03_train.ipynb #trainer-class
@@ -186,17 +187,27 @@ class Trainer:
         self.loss = FocalLoss(settings.gamma, settings.alpha).to(self.acc.device)
         self.ema = ModelEmaV3(self.acc.unwrap_model(self.model), settings.ema, use_warmup=True) if settings.ema else None
 
+# %% ../nbs/03_train.ipynb #native-precision
+def native_precision(
+    device:str, # 'cuda', 'cpu' or another type of device
+)->str: # 'bf16' or 'fp32'
+    "bf16 where the processor multiplies it, else fp32"
+    if device=='cuda': native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        can = getattr(torch.cpu, 'get_capabilities', dict)() if device=='cpu' else {}
+        native = can.get('avx512_bf16') or can.get('amx_bf16')
+    return 'bf16' if native else 'fp32'
+
 # %% ../nbs/03_train.ipynb #make-accelerator
 def make_accelerator(
     cpu:bool=False, # use the CPU even where there is a GPU
     settings:Settings=Settings(), # of the training
     logs=None, # folder for TensorBoard's files, None for none
-)->Accelerator: # device and number format chosen
-    "bf16 on GPUs that have it, else 32 bits"
-    bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+)->Accelerator: # device chosen; the number format is the trainer's
+    "Where to compute, and with how many others"
     kw = dict(dataloader_config=DataLoaderConfiguration(use_seedable_sampler=False), gradient_accumulation_steps=settings.accumulate,
               kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=settings.freeze>0)])
-    try: acc = Accelerator(cpu=cpu, mixed_precision='bf16' if bf16 else 'no', log_with=logs and 'tensorboard', project_dir=logs, **kw)
+    try: acc = Accelerator(cpu=cpu, mixed_precision='no', log_with=logs and 'tensorboard', project_dir=logs, **kw)
     except (ImportError, ValueError) as e:
         if logs: raise ImportError('TensorBoard is not installed; pip install tensorboard, or leave --tensorboard out.') from e
         raise
@@ -206,17 +217,27 @@ def make_accelerator(
 
 # %% ../nbs/03_train.ipynb #train-loss
 @patch
+def forward(self:Trainer,
+    x:Tensor, # images (B,3,H,W), channels last
+)->tuple: # (what the model says, what the teacher says), each (logits, features, logits of every place); (logits, None) without a teacher
+    "The only part that runs in fewer bits"
+    t = self.teacher
+    with torch.autocast(self.acc.device.type, torch.bfloat16, enabled=self.settings.precision=='bf16'):
+        ours = self.model(x)
+        if t is None: return ours.float(), None
+        with torch.no_grad(): f = t.features(x); theirs = t.classify(f),f,t.classify_places(f)
+    return tuple(o.float() for o in ours), tuple(o.float() for o in theirs)
+
+@patch
 def loss_of(self:Trainer,
     x:Tensor, # images (B,3,H,W), channels last
     y:Tensor, # class indices (B,)
 )->tuple: # (loss, a scalar with gradient; logits (B,C))
     "Focal loss, mixed with the distance to the teacher where there is one"
-    if self.teacher is None: logits = self.model(x); return self.loss(logits, y), logits
-    logits,features,places = self.model(x)
-    t,share = self.teacher,self.settings.teacher_share
-    with torch.no_grad(): f = t.features(x); theirs = t.classify(f),f,t.classify_places(f)
-    taught = distillation_loss(logits, theirs[0]) + feature_loss(features, theirs[1]) + place_loss(places, theirs[2])
-    return (1-share)*self.loss(logits, y) + share*taught, logits
+    ours,theirs = self.forward(x)
+    if theirs is None: return self.loss(ours, y), ours
+    taught = sum(f(a, b) for f,a,b in zip((distillation_loss, feature_loss, place_loss), ours, theirs)); share = self.settings.teacher_share
+    return (1-share)*self.loss(ours[0], y) + share*taught, ours[0]
 
 # %% ../nbs/03_train.ipynb #grown
 def grown_size(
@@ -252,7 +273,7 @@ def step(self:Trainer,
     size = grown_size(x.shape[-1], self.at['epoch'], self.settings.epochs, self.settings.grow)
     if size<x.shape[-1]: x = F.interpolate(x, (size,size), mode='bilinear', antialias=True)
     with self.acc.accumulate(self.model):
-        with self.acc.autocast(): loss,logits = self.loss_of(x.contiguous(memory_format=torch.channels_last), y)
+        loss,logits = self.loss_of(x.contiguous(memory_format=torch.channels_last), y)
         self.acc.backward(loss)
         if self.acc.sync_gradients: self.acc.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step(); self.optimizer.zero_grad()
@@ -303,8 +324,8 @@ def predict_logits(
     "The model's answers for every image of a loader"
     model.eval(); out = []
     for x,y in loader:
-        with accelerator.autocast(): logits = model(x.contiguous(memory_format=torch.channels_last))
-        out.append([t.cpu() for t in accelerator.gather_for_metrics((logits.float(), y))])
+        logits = model(x.contiguous(memory_format=torch.channels_last))
+        out.append([t.cpu() for t in accelerator.gather_for_metrics((logits, y))])
     return tuple(torch.cat(t) for t in zip(*out))
 
 # %% ../nbs/03_train.ipynb #trainer-validate
@@ -551,7 +572,8 @@ def _defaults(o):
     gpu = torch.cuda.is_available()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     scratch = not o['pretrained'] and o['weights'] is None
-    own = {'size':224 if gpu else 128, 'batch':64 if gpu else 32, 'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1))}
+    precision = native_precision('cuda' if gpu else 'cpu')
+    own = {'precision':precision, 'size':224 if gpu else 128, 'batch':64 if gpu else 32, 'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1))}
     return {k:own.get(k) if v is None else v for k,v in o.items()}
 
 def _check(o):
@@ -560,6 +582,7 @@ def _check(o):
         if o[name]<least: raise ValueError(f'{name} is {o[name]}; give {least} or more.')
     if not o['lr']>0 or not 0<=o['ema']<1: raise ValueError(f"lr is {o['lr']} and ema is {o['ema']}; give lr above 0 and ema in [0,1).")
     if not 0<o['grow']<=1 or not 0<o['layer_decay']<=1: raise ValueError(f"grow is {o['grow']} and layer_decay is {o['layer_decay']}; give both in (0,1].")
+    if o['precision'] not in ('fp32','bf16'): raise ValueError(f"precision '{o['precision']}' is not known; there are fp32 and bf16.")
     if o['split'] not in SPLITS: raise ValueError(f"split '{o['split']}' is not known; there are {', '.join(SPLITS)}.")
     return o
 
@@ -662,7 +685,7 @@ def _prepare(o):
     manifest,train,valid = _divided(o, acc); pre,aug = Preprocess(size=o['size']),Augment()
     record = dict(asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], data=Path(o['data']).resolve().name,
                   layout=train.layout, split=manifest.how, n_train=len(train), n_valid=len(valid), weights=_record(o['weights']),
-                  pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device), precision=acc.mixed_precision)
+                  pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device))
     teacher = o['teacher'] and load_model(o['teacher'], train.classes)[0]
     trainer = Trainer(model, *_loaders(train, valid, o, pre, aug), s, teacher, acc)
     return trainer, ModelConfig(o['backbone'], train.classes, pre, augment=asdict(aug), training=record), manifest, valid
@@ -746,6 +769,7 @@ def defect_train(
     balanced:store_true=False, # show every class equally often
     seed:int=0, # of weights, order, augmentation and split
     workers:int=None, # processes that prepare batches (one per core but one)
+    precision:str=None, # number format while learning: fp32 or bf16 (bf16 where the processor multiplies it)
     fp16:bool_arg=False, # store the weights in half precision: half the file
     tensorboard:store_true=False, # write logs for TensorBoard as well
     save_every:float=5., # minutes between checkpoints within an epoch

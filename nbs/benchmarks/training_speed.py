@@ -3,7 +3,8 @@
     python nbs/benchmarks/training_speed.py --data ../shared/neu-det
 
 What is the same for all: the images (one random set, the same files), the network's trunk (timm's, random weights: nothing is downloaded), the
-size, the batch, the number of workers, cross-entropy-like losses on all parameters, an optimizer of the Adam family, and on a GPU bf16 autocast. What is not:
+size, the batch, the number of workers, cross-entropy-like losses on all parameters, an optimizer of the Adam family, and on a GPU bf16 autocast.
+On a CPU each uses the number format it uses by itself: ours bf16 where the processor multiplies it, the others fp32; a row of ours in fp32 stands beside. What is not:
 
 | row | images | augmentation | head and step |
 |---|---|---|---|
@@ -31,9 +32,9 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 HERE = Path(__file__).resolve()
 sys.path.insert(0, str(HERE.parents[2]))
 WARM = 3  # steps of each turn that are not counted: two prefetched batches for each worker of a few, and one that starts cold
-VARIANTS = {'bf16':'step with bf16 autocast', 'contiguous':'step without channels_last', 'malloc':'step with memory given back after each use', 'compile':'step with torch.compile',
+VARIANTS = {'other':'step in the other number format', 'contiguous':'step without channels_last', 'malloc':'step with memory given back after each use', 'compile':'step with torch.compile',
             'patient':'step with OMP_WAIT_POLICY=passive'}
-CASES = {'ceiling':'our step alone, tensors in memory (the ceiling)', 'whole':'our whole training', 'fastai':'fastai vision_learner',
+CASES = {'ceiling':'our step alone, tensors in memory (the ceiling)', 'whole':'our whole training', 'whole32':'our whole training in fp32', 'fastai':'fastai vision_learner',
          'torchvision':'plain loop, torchvision transforms', 'albumentations':'plain loop, our albumentations pipeline', **VARIANTS}
 
 # ------------------------------------------------------------------ the contenders, each in its own process
@@ -63,14 +64,14 @@ def ours(o, reuse=True):
     from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, targets_of, train_transform
     from defect_nbdev.model import ScratchDetector
     import defect_nbdev.train as train
-    from defect_nbdev.train import Settings, Trainer, make_accelerator
+    from defect_nbdev.train import Settings, Trainer, make_accelerator, native_precision
     if not reuse: train.reuse_memory = lambda: False
     s = picked(o); pre = Preprocess(size=o.size); t = time.perf_counter()
     kept,images = decode(s, o.size); decoding = (time.perf_counter()-t)/len(s)
     y = targets_of(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
     loader = make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True, o.workers)
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
-    trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4), accelerator=acc)
+    trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4, precision=native_precision(acc.device.type)), accelerator=acc)
     memory = [(x.clone().to(acc.device), t.clone().to(acc.device)) for (x,t),_ in zip(make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True), range(4))]
     model,loss_of = trainer.model,trainer.loss_of
 
@@ -84,12 +85,11 @@ def ours(o, reuse=True):
         trainer.at['epoch'] += 1
         return clock.seconds(), o.steps
     few = max(2, o.steps//2)
-    def bf16():
-        def half(x, y):
-            with torch.autocast(acc.device.type, torch.bfloat16): return loss_of(x, y)
-        trainer.loss_of = half
-        try: return steps(few)
-        finally: del trainer.loss_of
+    own = trainer.settings
+    def other(precision='fp32' if own.precision=='bf16' else 'bf16', do=lambda: steps(few)):
+        trainer.settings = replace(own, precision=precision)
+        try: return do()
+        finally: trainer.settings = own
     def contiguous():
         lay = lambda f: trainer.model.to(memory_format=f)
         lay(torch.contiguous_format); trainer.loss_of = lambda x,y: loss_of(x.contiguous(), y)
@@ -102,8 +102,8 @@ def ours(o, reuse=True):
         try: return steps(few)
         finally: trainer.model = model
     device = torch.cuda.get_device_name() if acc.device.type=='cuda' else 'CPU'
-    about = {'device':device, 'precision':'bf16 autocast' if acc.mixed_precision=='bf16' else 'fp32', 'decode_ms_per_image':round(decoding*1e3, 2), 'threads':torch.get_num_threads()}
-    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'bf16':bf16, 'contiguous':contiguous, 'compile':compile_}, about
+    about = {'device':device, 'precision':own.precision, 'decode_ms_per_image':round(decoding*1e3, 2), 'threads':torch.get_num_threads()}
+    return {'ceiling':lambda: steps(o.steps), 'whole':whole, 'whole32':lambda: other('fp32', whole), 'other':other, 'contiguous':contiguous, 'compile':compile_}, about
 
 def fastai(o):
     "Turns of fastai's learner, set up as its documentation does"
@@ -254,11 +254,12 @@ def race(o, argv):
     rows = summary(rates); table(rows)
     best = max((k for k in ('fastai', 'torchvision', 'albumentations') if k in rows), key=lambda k: rows[k]['images_per_s'], default=None)
     over = {k:round(median(a/b for a,b in zip(rates['whole'], rates[k]) if a and b), 2) for k in ('fastai', 'torchvision', 'albumentations') if k in rows}
-    print('whole training against ' + ', '.join(f'{CASES[k]}: {v:.2f}×' for k,v in over.items()) + f'\nload average before {before}, after {os.getloadavg() if before else None}')
+    over32 = {k:round(median(a/b for a,b in zip(rates['whole32'], rates[k]) if a and b), 2) for k in over}
+    print('whole training (and in fp32) against ' + ', '.join(f'{CASES[k]}: {v:.2f}× ({over32[k]:.2f}×)' for k,v in over.items()) + f'\nload average before {before}, after {os.getloadavg() if before else None}')
     about = next(c.about for c in contenders if c.role=='ours'); about.pop('cases', None)
     return {'command':f'python nbs/benchmarks/training_speed.py --data ../shared/neu-det --backbone {o.backbone} --size {o.size} --batch {o.batch} --steps {o.steps} --rounds {o.rounds} --workers {o.workers}' + ' --cpu'*o.cpu + ' --no-compile'*o.no_compile,
             'machine':{'cores':os.cpu_count(), 'cpu':cpu_name(), 'system':platform.system(), 'omp_wait_policy':os.environ.get('OMP_WAIT_POLICY', 'default'), **about, 'load_average_before':before, 'load_average_after':os.getloadavg() if before else None},
-            'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'best_peer':best, 'notes':notes, 'rates':{k:[r and round(r, 2) for r in v] for k,v in rates.items()}, 'others_cores':others}
+            'versions':versions(), 'settings':{k:getattr(o, k) for k in ('backbone', 'size', 'batch', 'steps', 'rounds', 'workers')}, 'rows':rows, 'whole_over_peer':over, 'whole32_over_peer':over32, 'best_peer':best, 'notes':notes, 'rates':{k:[r and round(r, 2) for r in v] for k,v in rates.items()}, 'others_cores':others}
 
 def main():
     p = argparse.ArgumentParser(description='Images a second of a training step, of our whole training, and of others')
