@@ -2,4 +2,4 @@
 "Opens the steel surface inspector: python app.py [--model DIR] [--host ADDRESS] [--port NUMBER] [--browser False]"
 from defect_nbdev.app import main
 
-if __name__=='__main__': main()
+if __name__=='__main__': main.cli()

@@ -342,7 +342,7 @@ def audit(
               'leak_on_disk':_part_leaks(overlaps, s), 'leak_random':random_leak(overlaps, n), 'boxes':_boxes(s), 'unreadable':list(s.problems)}
     return report, s, overlaps
 
-# %% ../nbs/00c_splits.ipynb #mosaic
+# %% ../nbs/00c_splits.ipynb #places
 def _turned(dy, dx, turns):
     "A shift after quarter turns, as `np.rot90` turns"
     for _ in range(turns%4): dy,dx = -dx,dy
@@ -361,6 +361,7 @@ def _places(overlaps, first):
             dy,dx = _turned(dy, dx, turn); at[j] = y+dy,x+dx,(turn+t)%4; todo.append(j)
     return at
 
+# %% ../nbs/00c_splits.ipynb #mosaic
 def mosaic(
     samples, # N of Sample
     overlaps:list, # of Overlap between them
