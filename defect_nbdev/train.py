@@ -467,6 +467,7 @@ def lr_range_test(
     finally: trainer.load_state(*before)
     return rates[int(np.argmin(losses))]/10, rates, losses
 
+# %% ../nbs/03_train.ipynb #plot-lr-range
 def plot_lr_range(
     suggested:float, # from `lr_range_test`
     rates:list, # from `lr_range_test`
@@ -623,15 +624,16 @@ def _options(o):
     if o['data'] is None: raise ValueError('give the folder with the images, or --resume with the folder of a training.')
     _refuse_used(Path(o['out']))
     if not Path(o['data']).is_dir(): read_samples(o['data'])                       # says what is wrong with it
-    return _check(_defaults({**o, **{k:o[k] and str(Path(o[k]).resolve()) for k in ('data', 'weights', 'teacher', 'manifest')}}))
+    return _check(_defaults(o))
 
 # %% ../nbs/03_train.ipynb #begin-training
 @contextmanager
 def _begun(o):
     "Write down what was asked for; forget it again if the training cannot begin"
     path = Path(o['out'])/'run.json'; mine = not o['find_lr'] and not o['resume'] and _first_process()
+    whole = {**o, **{k:o[k] and str(Path(o[k]).resolve()) for k in ('data', 'weights', 'teacher', 'manifest')}}     # it may be resumed from elsewhere
     try:
-        if mine: path.parent.mkdir(parents=True, exist_ok=True); write_text(path, json.dumps({'format':RUN_FORMAT, 'options':o}, indent=2, ensure_ascii=False))
+        if mine: path.parent.mkdir(parents=True, exist_ok=True); write_text(path, json.dumps({'format':RUN_FORMAT, 'options':whole}, indent=2, ensure_ascii=False))
     except OSError as e: raise OSError(e.errno, f'nothing can be written here ({e.strerror})', o['out']) from None
     try: yield
     except Exception:
