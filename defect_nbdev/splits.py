@@ -15,9 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
-from fastcore.basics import patch
 from fastcore.script import store_true
 from sklearn.model_selection import StratifiedGroupKFold
 

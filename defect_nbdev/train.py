@@ -10,7 +10,7 @@ __all__ = ['CHECKPOINT_FORMAT', 'RUN_FORMAT', 'train_valid', 'param_groups', 'co
            'write_results', 'read_parts', 'defect_train', 'validate_model', 'defect_validate']
 
 # %% ../nbs/03_train.ipynb #imports
-import csv, inspect, io, json, math, os, random, re, sys, time
+import csv, inspect, io, json, math, os, random, re, time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -430,6 +430,8 @@ def save_checkpoint(
 ):
     "Write down all that the next step depends on"
     tensors,told = trainer.state()
+    if not all(v.isfinite().all() for k,v in tensors.items() if k.startswith('model.')):       # the next loss would tell, but too late for this file
+        raise FloatingPointError(trainer._exploded('about to be nan'))
     write_tensors(path, tensors, {'state':json.dumps({**told, 'format':CHECKPOINT_FORMAT})})
 
 def load_checkpoint(
@@ -726,7 +728,7 @@ def _run(trainer, config, manifest, valid, o):
     "Fit, then write the best epoch's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
     if acc.is_main_process:
-        for p in out.rglob('.*.tmp'): p.unlink()                                   # of a process that was killed while it wrote
+        for p in [*out.glob('.*.[0-9]*.tmp'), *(out/'last').glob('.*.[0-9]*.tmp')]: p.unlink()     # of a process that was killed while it wrote
     if path.is_file(): load_checkpoint(trainer, path)
     acc.init_trackers('defect_train', {k:v for k,v in config.training.items() if isinstance(v, (int, float, str))})
     keep = lambda t,best: _keep(t, config, manifest, o, best) if acc.is_main_process else None
