@@ -53,6 +53,12 @@ class Backbone(nn.Module):
         x:Tensor, # images (B,3,H,W), normalised
     )->Tensor: # features (B,C,h,w), the output of `blocks[-1]`
         return self.blocks(self.stem(x))
+    def levels(self,
+        x:Tensor, # images (B,3,H,W), normalised
+    )->list: # features (B,C_i,h_i,w_i) after each block, from fine to coarse
+        out,x = [],self.stem(x)
+        for block in self.blocks: out.append(x := block(x))
+        return out
 
 # %% ../nbs/01_model.ipynb #backbone-check
 def _same_features(ours, net):
@@ -179,11 +185,13 @@ class ScratchDetector(nn.Module):
         backbone:str='resnet50', # any convolutional timm model
         n_classes:int=6, # outputs
         pretrained=True, # True: ImageNet weights from timm; False: random; a path: from that file
+        attention:bool=True, # False leaves the features unweighted, to measure what attention is worth
     ):
         super().__init__()
         if n_classes<2: raise ValueError(f'{n_classes} class cannot be told apart from anything; give at least 2.')
         self.backbone = make_backbone(backbone, pretrained)
-        self.attention,self.head = SpatialAttention(),make_head(self.backbone.n_features, n_classes)
+        self.attention = SpatialAttention() if attention else nn.Identity()
+        self.head = make_head(self.backbone.n_features, n_classes)
         self.n_classes = n_classes
 
 # %% ../nbs/01_model.ipynb #detector-forward
@@ -256,6 +264,7 @@ class ModelConfig:
     preprocess:Preprocess=field(default_factory=Preprocess) # what every image goes through
     evidence_scale:float=10. # logits of evidence that a heatmap draws as 1
     cell_offset:float=0. # from the middle of a cell's square to where it looks, in cells, in [-1,1]; negative is up and left
+    attention:bool=True # whether spatial attention weighs the features
     augment:dict=field(default_factory=dict) # strengths of the training transforms, as a record
     training:dict=field(default_factory=dict) # recipe, seed and results, as a record
     versions:dict=field(default_factory=_versions) # of the packages that trained it
@@ -290,6 +299,7 @@ def _wrong(self:ModelConfig)->str|None: # None if all is well
     if not isinstance(self.format, int): return f'format is {self.format!r}, not a whole number'
     if not isinstance(self.backbone, str): return f'backbone is {self.backbone!r}, not a name'
     if not all(isinstance(c, str) for c in self.classes) or len(set(self.classes))!=len(self.classes): return f'classes are {list(self.classes)}, not different names'
+    if not isinstance(self.attention, bool): return f'attention is {self.attention!r}, not true or false'
     number = lambda v: isinstance(v, (int, float)) and not isinstance(v, bool)
     if not number(self.evidence_scale) or not self.evidence_scale>0: return f'evidence_scale is {self.evidence_scale!r}, not a number above 0'
     if not number(self.cell_offset) or not -1<=self.cell_offset<=1: return f'cell_offset is {self.cell_offset!r}, not a number from -1 to 1'
@@ -367,7 +377,7 @@ def load_model(
     "Read a model's folder; nothing in it can run code"
     config = load_config(folder)
     if classes is not None and tuple(classes)!=tuple(config.classes): raise ValueError(f'{folder}: the model knows {list(config.classes)}, expected {list(classes)}.')
-    model,path = ScratchDetector(config.backbone, len(config.classes), pretrained=False),Path(folder)/'model.safetensors'
+    model,path = ScratchDetector(config.backbone, len(config.classes), False, config.attention),Path(folder)/'model.safetensors'
     _fill(model, _read_state(path, config), path)
     model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset
     return model.eval(), config

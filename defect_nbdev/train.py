@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_FORMAT', 'RUN_FORMAT', 'train_valid', 'param_groups', 'cosine_schedule', 'wilson',
-           'classification_metrics', 'fair_metrics', 'Taught', 'Settings', 'Trainer', 'native_precision',
-           'make_accelerator', 'grown_size', 'evidence_scale', 'predict_logits', 'save_checkpoint', 'load_checkpoint',
-           'lr_range_test', 'plot_lr_range', 'plot_history', 'plot_confusion', 'start_model', 'write_history',
-           'write_results', 'read_parts', 'defect_train', 'validate_model', 'defect_validate']
+           'classification_metrics', 'fair_metrics', 'same_grids', 'Taught', 'Settings', 'Trainer', 'native_precision',
+           'make_accelerator', 'lesson_loss', 'mix_up', 'grown_size', 'evidence_scale', 'predict_logits',
+           'save_checkpoint', 'load_checkpoint', 'lr_range_test', 'plot_lr_range', 'plot_history', 'plot_confusion',
+           'start_model', 'write_history', 'write_results', 'read_parts', 'defect_train', 'validate_model',
+           'defect_validate']
 
 # %% ../nbs/03_train.ipynb #imports
 import csv, inspect, io, json, math, os, random, re, time
@@ -31,7 +32,7 @@ from torchmetrics.functional.classification import (multiclass_accuracy, multicl
                                                     multiclass_f1_score, multiclass_precision, multiclass_recall)
 from tqdm.auto import tqdm
 
-from .data import (Augment, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, left_out,
+from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, left_out,
                                make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
                                write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
@@ -127,19 +128,43 @@ def fair_metrics(
     return m
 
 # %% ../nbs/03_train.ipynb #taught
+def same_grids(
+    student:nn.Module, # Backbone
+    teacher:nn.Module, # Backbone
+    size:int=64, # side of the probing image, pixels
+)->list: # of (student's block, teacher's block), one pair for each grid both have, from fine to coarse
+    "Which blocks of two networks look at a picture through the same grid"
+    def last(net):
+        "Grid size -> the last block with it"
+        with torch.no_grad(): return {f.shape[-1]:i for i,f in enumerate(net.levels(torch.zeros(1, 3, size, size, device=next(net.parameters()).device)))}
+    was = student.training; ours,theirs = last(student.eval()),last(teacher); student.train(was)
+    return [(ours[g], theirs[g]) for g in sorted(ours.keys() & theirs.keys(), reverse=True)] or [(len(student.blocks)-1, len(teacher.blocks)-1)]
+
+def _widths(net, size=64): return [f.shape[1] for f in net.levels(torch.zeros(1, 3, size, size, device=next(net.parameters()).device))]
+
 class Taught(nn.Module):
-    "A student and the 1×1 convolution that translates its features into a teacher's"
+    "A student and the 1×1 convolutions that translate its features into a teacher's"
     def __init__(self,
         student:ScratchDetector, # to be trained
-        n_features:int, # channels of the teacher's feature map
+        teacher:ScratchDetector, # in eval mode
     ):
         super().__init__()
-        self.student,self.translate = student,nn.Conv2d(student.backbone.n_features, n_features, 1)
+        self.student,self.pairs = student,same_grids(student.backbone, teacher.backbone)
+        with torch.no_grad(): mine,theirs = _widths(student.backbone.eval()),_widths(teacher.backbone)
+        student.train()
+        self.translate = nn.ModuleList(nn.Conv2d(mine[i], theirs[j], 1) for i,j in self.pairs)
     def forward(self,
         x:Tensor, # images (B,3,H,W), normalised
-    )->tuple: # (logits (B,n_classes), features (B,n_features,h,w), logits of every place (B,n_classes,h,w))
-        f = self.student.features(x)
-        return self.student.classify(f), self.translate(f), self.student.classify_places(f)
+    )->tuple: # (logits (B,n_classes), features in the teacher's channels: a list of (B,C',h,w), logits of every place (B,n_classes,h,w))
+        maps = self.student.backbone.levels(x); f = maps[-1]
+        return self.student.classify(f), [t(maps[i]) for t,(i,_) in zip(self.translate, self.pairs)], self.student.classify_places(f)
+    def asked(self,
+        teacher:ScratchDetector, # in eval mode
+        x:Tensor, # images (B,3,H,W), normalised
+    )->tuple: # what `forward` should have said, shapes as there
+        "The teacher's side of the lesson"
+        maps = teacher.backbone.levels(x); f = maps[-1]
+        return teacher.classify(f), [maps[j] for _,j in self.pairs], teacher.classify_places(f)
 
 # %% ../nbs/03_train.ipynb #trainer
 @dataclass
@@ -152,6 +177,7 @@ class Settings:
     gamma:float=2. # focal loss
     alpha:float=.75 # focal loss
     teacher_share:float=.5 # of the loss that asks for the teacher's answers and features, where there is one
+    mixup:float=0. # Beta distribution's parameter for blending pairs of images, 0 for none
     ema:float=0. # decay of the weights' moving average per step, 0 for none
     patience:int=0 # epochs without a better validation result before stopping, 0 for never
     accumulate:int=1 # batches whose gradients make one step
@@ -180,7 +206,7 @@ class Trainer:
         if self.acc.device.type=='cpu': reuse_memory()                            # 00_data says what for
         self.sampler = train_loader.sampler
         self.teacher = teacher and teacher.eval().to(self.acc.device, memory_format=torch.channels_last)
-        if teacher is not None: model = Taught(model, teacher.backbone.n_features)
+        if teacher is not None: model = Taught(model.to(self.acc.device), self.teacher)
         self.optimizer = torch.optim.AdamW(param_groups(model, settings.weight_decay, settings.lr, settings.layer_decay), lr=settings.lr)
         self.model,self.optimizer,self.train_loader,self.valid_loader = self.acc.prepare(model.to(memory_format=torch.channels_last), self.optimizer, train_loader, valid_loader)
         self.schedule = cosine_schedule(self.optimizer, settings.epochs*-(-len(self.train_loader)//settings.accumulate))
@@ -219,25 +245,42 @@ def make_accelerator(
 @patch
 def forward(self:Trainer,
     x:Tensor, # images (B,3,H,W), channels last
-)->tuple: # (what the model says, what the teacher says), each (logits, features, logits of every place); (logits, None) without a teacher
+)->tuple: # (what the model says, what the teacher says), each as from `Taught`; (logits, None) without a teacher
     "The only part that runs in fewer bits"
-    t = self.teacher
     with torch.autocast(self.acc.device.type, torch.bfloat16, enabled=self.settings.precision=='bf16'):
         ours = self.model(x)
-        if t is None: return ours.float(), None
-        with torch.no_grad(): f = t.features(x); theirs = t.classify(f),f,t.classify_places(f)
-    return tuple(o.float() for o in ours), tuple(o.float() for o in theirs)
+        if self.teacher is None: return ours.float(), None
+        with torch.no_grad(): return ours, self.acc.unwrap_model(self.model).asked(self.teacher, x)
+
+def lesson_loss(
+    ours:tuple, # from `Taught`
+    theirs:tuple, # from `Taught.asked`
+)->Tensor: # scalar
+    "How far a student is from its teacher: answers, features, answers for every place"
+    feature = sum(feature_loss(a, b) for a,b in zip(ours[1], theirs[1]))/len(ours[1])
+    return distillation_loss(ours[0], theirs[0]) + feature + place_loss(ours[2], theirs[2])
 
 @patch
 def loss_of(self:Trainer,
     x:Tensor, # images (B,3,H,W), channels last
-    y:Tensor, # class indices (B,)
+    targets:list, # of (share of the loss, class indices (B,))
 )->tuple: # (loss, a scalar with gradient; logits (B,C))
     "Focal loss, mixed with the distance to the teacher where there is one"
-    ours,theirs = self.forward(x)
-    if theirs is None: return self.loss(ours, y), ours
-    taught = sum(f(a, b) for f,a,b in zip((distillation_loss, feature_loss, place_loss), ours, theirs)); share = self.settings.teacher_share
-    return (1-share)*self.loss(ours[0], y) + share*taught, ours[0]
+    ours,theirs = self.forward(x); logits = (ours if theirs is None else ours[0]).float()
+    own = sum(w*self.loss(logits, y) for w,y in targets)
+    if theirs is None: return own, logits
+    share = self.settings.teacher_share
+    return (1-share)*own + share*lesson_loss(ours, theirs), logits
+
+# %% ../nbs/03_train.ipynb #mixed
+def mix_up(
+    x:Tensor, # images (B,3,H,W)
+    y:Tensor, # class indices (B,)
+    strength:float, # Beta distribution's parameter, above 0
+)->tuple: # (images, list of (share, class indices (B,)))
+    "Blend every image with another one of its batch; the loss is blended alike (Zhang et al. 2018)"
+    share,other = float(np.random.beta(strength, strength)),torch.randperm(len(x)).to(x.device)
+    return share*x + (1-share)*x[other], [(share, y),(1-share, y[other])]
 
 # %% ../nbs/03_train.ipynb #grown
 def grown_size(
@@ -272,8 +315,9 @@ def step(self:Trainer,
     "One batch: a step of the optimizer, or a part of one"
     size = grown_size(x.shape[-1], self.at['epoch'], self.settings.epochs, self.settings.grow)
     if size<x.shape[-1]: x = F.interpolate(x, (size,size), mode='bilinear', antialias=True)
+    x,targets = mix_up(x, y, self.settings.mixup) if self.settings.mixup else (x, [(1., y)])
     with self.acc.accumulate(self.model):
-        loss,logits = self.loss_of(x.contiguous(memory_format=torch.channels_last), y)
+        loss,logits = self.loss_of(x.contiguous(memory_format=torch.channels_last), targets)
         self.acc.backward(loss)
         if self.acc.sync_gradients: self.acc.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step(); self.optimizer.zero_grad()
@@ -517,14 +561,15 @@ def start_model(
     classes:tuple, # names in the order of the outputs
     pretrained=True, # ImageNet weights from timm, where `weights` is not given
     weights=None, # a weights file of the backbone, or a folder with a saved model
+    attention:bool=True, # weigh the features by spatial attention
 )->ScratchDetector: # ready to be trained
     "A detector from ImageNet, a file, another model, or nothing"
-    if weights is None or not Path(weights).is_dir(): return ScratchDetector(backbone, len(classes), pretrained if weights is None else weights)
+    if weights is None or not Path(weights).is_dir(): return ScratchDetector(backbone, len(classes), pretrained if weights is None else weights, attention)
     other,config = load_model(weights)
     if config.backbone!=backbone: raise ValueError(f"{weights}: holds a {config.backbone}, not a {backbone}; pass --backbone {config.backbone}.")
-    if tuple(config.classes)==tuple(classes): return other
-    model = ScratchDetector(backbone, len(classes), pretrained=False)
-    model.load_state_dict({k:v for k,v in other.state_dict().items() if not k.startswith('head.5.')}, strict=False)
+    if tuple(config.classes)==tuple(classes) and config.attention==attention: return other
+    model = ScratchDetector(backbone, len(classes), False, attention)
+    model.load_state_dict({k:v for k,v in other.state_dict().items() if not k.startswith('head.5.' if tuple(config.classes)!=tuple(classes) else '-') and (attention or not k.startswith('attention.'))}, strict=False)
     return model
 
 # %% ../nbs/03_train.ipynb #run-writer
@@ -568,7 +613,7 @@ def read_parts(
     return told, apply_manifest(told, data)
 
 # %% ../nbs/03_train.ipynb #resolve-defaults
-RUN_FORMAT = 1  # raised when an older version of this package could misread a run.json
+RUN_FORMAT = 2  # raised when an older version of this package could misread a run.json
 
 def _defaults(o):
     "Fill what the user left open, for this machine"
@@ -576,7 +621,8 @@ def _defaults(o):
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     scratch = not o['pretrained'] and o['weights'] is None
     precision = native_precision('cuda' if gpu else 'cpu')
-    own = {'precision':precision, 'size':224 if gpu else 128, 'batch':64 if gpu else 32, 'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1))}
+    given = load_config(o['weights']).preprocess if o['weights'] and Path(o['weights']).is_dir() else None      # a model goes on with what it knows
+    own = {'normalize':given.normalize if given else 'image', 'precision':precision, 'size':given.size if given else 224 if gpu else 128, 'batch':64 if gpu else 32, 'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1))}
     return {k:own.get(k) if v is None else v for k,v in o.items()}
 
 def _check(o):
@@ -587,6 +633,10 @@ def _check(o):
     if not 0<o['grow']<=1 or not 0<o['layer_decay']<=1: raise ValueError(f"grow is {o['grow']} and layer_decay is {o['layer_decay']}; give both in (0,1].")
     if o['precision'] not in ('fp32','bf16'): raise ValueError(f"precision '{o['precision']}' is not known; there are fp32 and bf16.")
     if o['split'] not in SPLITS: raise ValueError(f"split '{o['split']}' is not known; there are {', '.join(SPLITS)}.")
+    if o['augment'] not in AUGMENTS: raise ValueError(f"augment '{o['augment']}' is not known; there are {', '.join(AUGMENTS)}.")
+    if o['normalize'] not in ('fixed','image'): raise ValueError(f"normalize '{o['normalize']}' is not known; there are fixed and image.")
+    if o['gamma']<0 or o['alpha']<=0 or o['mixup']<0: raise ValueError(f"gamma is {o['gamma']}, alpha {o['alpha']}, mixup {o['mixup']}; give gamma and mixup 0 or more, alpha above 0.")
+    if not 0<=o['teacher_share']<=1: raise ValueError(f"teacher_share is {o['teacher_share']}; give a share in [0,1].")
     return o
 
 # %% ../nbs/03_train.ipynb #resumed-options
@@ -597,6 +647,7 @@ def _begun_options(folder):
     try: told = json.loads(path.read_text(encoding='utf-8')); o,form = dict(told['options']),int(told['format'])
     except (ValueError, KeyError, TypeError) as e: raise ValueError(f'{path}: damaged ({e}).') from None
     if form>RUN_FORMAT: raise ValueError(f'{path}: written by a newer version (format {form}, this one reads up to {RUN_FORMAT}); update defect_nbdev.')
+    if form<RUN_FORMAT: raise ValueError(f'{path}: begun by an older version (format {form}, now {RUN_FORMAT}), whose options meant something else; start anew in another --out.')
     if (folder/'metrics.json').is_file() and not (folder/'checkpoint.safetensors').is_file():
         raise ValueError(f'{folder}: this training has ended; look at it with: python app.py --model {folder}')
     return o
@@ -684,15 +735,15 @@ def _prepare(o):
     "Everything before the first step: (Trainer, ModelConfig, SplitManifest, validation Samples)"
     s = Settings(**{k:o[k] for k in Settings.__dataclass_fields__ if k in o}); going_on = (Path(o['out'])/'checkpoint.safetensors').is_file()
     acc = make_accelerator(settings=s, logs=str(Path(o['out'])/'tensorboard') if o['tensorboard'] else None); set_seed(s.seed)
-    start = dict(pretrained=o['pretrained'] and not going_on, weights=None if going_on else o['weights'])      # a checkpoint has its own
+    start = dict(pretrained=o['pretrained'] and not going_on, weights=None if going_on else o['weights'], attention=o['attention'])      # a checkpoint has its own
     model = start_model(o['backbone'], read_samples(o['data']).classes, **start)    # before the split, which takes longer: this can fail
-    manifest,train,valid = _divided(o, acc); pre,aug = Preprocess(size=o['size']),Augment()
-    record = dict(asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], data=Path(o['data']).resolve().name,
+    manifest,train,valid = _divided(o, acc); pre,aug = Preprocess(size=o['size'], normalize=o['normalize']),AUGMENTS[o['augment']]
+    record = dict(asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], augment=o['augment'], data=Path(o['data']).resolve().name,
                   layout=train.layout, split=manifest.how, n_train=len(train), n_valid=len(valid), weights=_record(o['weights']),
                   pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device))
     teacher = o['teacher'] and load_model(o['teacher'], train.classes)[0]
     trainer = Trainer(model, *_loaders(train, valid, o, pre, aug), s, teacher, acc)
-    return trainer, ModelConfig(o['backbone'], train.classes, pre, augment=asdict(aug), training=record), manifest, valid
+    return trainer, ModelConfig(o['backbone'], train.classes, pre, attention=o['attention'], augment=asdict(aug), training=record), manifest, valid
 
 def _find_lr(trainer, out):
     "Suggest a learning rate"
@@ -762,6 +813,13 @@ def defect_train(
     pretrained:bool_arg=True, # start from timm's ImageNet weights
     weights:str=None, # start from this backbone weights file or model folder instead
     teacher:str=None, # folder of a trained model whose answers and features are learned as well
+    teacher_share:float=.5, # of the loss that asks for the teacher's answers
+    gamma:float=2., # of the focal loss; with 0 and --alpha 1 it is cross-entropy
+    alpha:float=.75, # of the focal loss
+    attention:bool_arg=True, # weigh the features by spatial attention
+    augment:str='heavy', # how images are varied: light, standard or heavy
+    normalize:str=None, # pixels by the image's own mean and contrast (image) or by fixed numbers (fixed); image, or as --weights has it
+    mixup:float=0., # blend pairs of images: the Beta distribution's parameter, 0 for none
     split:str='auto', # who judges: auto, grouped, folder or random (see the page on splits)
     manifest:str=None, # use the split in this file again
     ema:float=0., # decay of a moving average of the weights per step, 0 for none
