@@ -320,7 +320,11 @@ def _squash(image, size, **kw): return resize_to(image, size)
 
 def _resize(pre): return A.Lambda(image=partial(_squash, size=pre.size), name='resize')
 
-def _normalize(pre): return A.Normalize(normalization='image') if pre.normalize=='image' else A.Normalize(pre.mean, pre.std)
+def _by_itself(image, **kw): # below one grey value of contrast there is only rounding, which is not stretched
+    x = image.astype(np.float32)
+    return (x - x.mean())/max(x.std(), 1)
+
+def _normalize(pre): return A.Lambda(image=_by_itself, name='normalize') if pre.normalize=='image' else A.Normalize(pre.mean, pre.std)
 
 def _to_tensor(pre): return [_normalize(pre), ToTensorV2()]  # (H,W,3) uint8 -> (3,H,W) float
 
