@@ -36,7 +36,7 @@ from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, comman
                                make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
                                write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
-from .model import ModelConfig, ScratchDetector, cell_offset, load_config, load_model, save_model, write_tensors
+from .model import ModelConfig, ScratchDetector, cell_offset, grow_backbone, load_config, load_model, save_model, write_tensors
 from .splits import (SPLITS, apply_manifest, file_sha256, known_parts, leaks, make_manifest, read_manifest,
                                  write_manifest)
 
@@ -565,11 +565,11 @@ def start_model(
 )->ScratchDetector: # ready to be trained
     "A detector from ImageNet, a file, another model, or nothing"
     if weights is None or not Path(weights).is_dir(): return ScratchDetector(backbone, len(classes), pretrained if weights is None else weights, attention)
-    other,config = load_model(weights)
-    if config.backbone!=backbone: raise ValueError(f"{weights}: holds a {config.backbone}, not a {backbone}; pass --backbone {config.backbone}.")
-    if tuple(config.classes)==tuple(classes) and config.attention==attention: return other
-    model = ScratchDetector(backbone, len(classes), False, attention)
-    model.load_state_dict({k:v for k,v in other.state_dict().items() if not k.startswith('head.5.' if tuple(config.classes)!=tuple(classes) else '-') and (attention or not k.startswith('attention.'))}, strict=False)
+    other,config = load_model(weights); model = ScratchDetector(backbone, len(classes), False, attention)
+    if not grow_backbone(model.backbone, other.backbone):
+        raise ValueError(f"{weights}: holds a {config.backbone}, not a {backbone} or a smaller one of its kind; pass --backbone {config.backbone}.")
+    rest = {k:v for k,v in other.state_dict().items() if not k.startswith('backbone.') and (attention or not k.startswith('attention.'))}
+    model.load_state_dict({k:v for k,v in rest.items() if tuple(config.classes)==tuple(classes) or not k.startswith('head.5.')}, strict=False)
     return model
 
 # %% ../nbs/03_train.ipynb #run-writer
