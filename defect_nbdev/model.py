@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'resnet14', 'grow_backbone', 'SpatialAttention',
-           'make_head', 'ScratchDetector', 'cell_offset', 'ModelConfig', 'write_tensors', 'save_model', 'load_config',
-           'load_model', 'shipped_model']
+           'make_head', 'ScratchDetector', 'answers', 'cell_offset', 'ModelConfig', 'write_tensors', 'save_model',
+           'find_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import errno, json, logging, os, re
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import timm, torch
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from timm.models import register_model
 from torch import Tensor, nn
 
-from .data import Preprocess, write_atomic, write_text
+from .data import Preprocess, eval_transform, write_atomic, write_text
 
 # %% ../nbs/01_model.ipynb #split-backbone
 _STAGE = re.compile(r'(layer|s|stage|level)\d$|blocks$|stages$')
@@ -252,6 +253,26 @@ def classify_places(self:ScratchDetector,
     a = self.attention(f)
     return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
 
+# %% ../nbs/01_model.ipynb #answers
+def _chunks(items, n):
+    items = iter(items)
+    while chunk := list(islice(items, n)): yield chunk
+
+@torch.no_grad()
+def answers(
+    model:ScratchDetector, # in eval mode
+    preprocess:Preprocess, # the model's
+    images, # iterable of uint8 images (H,W,3), of any sizes
+    batch:int=32, # images at a time
+)->tuple: # (logits (N,C), pooled features (N,D)), float32, on the CPU
+    "What a model says of images, and what its head saw"
+    t,device,out = eval_transform(preprocess),next(model.parameters()).device,[]
+    for chunk in _chunks(images, batch):
+        x = torch.stack([t(image=im)['image'] for im in chunk]).to(device, memory_format=torch.channels_last)
+        f = model.attention(model.features(x)); out.append((model.head(f).float().cpu(), f.mean((2,3)).float().cpu()))
+    if not out: raise ValueError('there are no images to answer for.')
+    return tuple(torch.cat(o) for o in zip(*out))
+
 # %% ../nbs/01_model.ipynb #cell-offset
 def cell_offset(
     model, # a ScratchDetector in eval mode
@@ -356,11 +377,18 @@ def save_model(
     write_text(folder/'config.json', config.to_json())
 
 # %% ../nbs/01_model.ipynb #load-config
+def find_model(
+    model, # a saved model's folder, or the name of one that comes with the package
+)->Path: # its folder; a name that is neither comes back as it is
+    "A folder of that name first, then the models in the box"
+    boxed = Path(find_spec('defect_nbdev').origin).parent/'weights'/str(model)
+    return boxed if not Path(model).is_dir() and (boxed/'config.json').is_file() else Path(model)
+
 def load_config(
-    folder, # a saved model
+    folder, # a saved model, as `find_model` takes it
 )->ModelConfig: # what it says about itself
     "Read a model's config without its weights"
-    path = Path(folder)/'config.json'
+    path = find_model(folder)/'config.json'
     if not path.is_file(): raise FileNotFoundError(f'{folder}: no model here; a model is a folder with model.safetensors and config.json.')
     try: text = path.read_text(encoding='utf-8')
     except UnicodeDecodeError: raise ValueError(f'{path}: not a text in UTF-8.') from None
@@ -392,11 +420,11 @@ def _fill(model, state, path):
     model.load_state_dict(state)
 
 def load_model(
-    folder, # a saved model
+    folder, # a saved model, as `find_model` takes it
     classes=None, # refuse a model whose classes are not these, in this order
 )->tuple: # (ScratchDetector in eval mode, float32, on the CPU; ModelConfig)
     "Read a model's folder; nothing in it can run code"
-    config = load_config(folder)
+    config,folder = load_config(folder),find_model(folder)
     if classes is not None and tuple(classes)!=tuple(config.classes): raise ValueError(f'{folder}: the model knows {list(config.classes)}, expected {list(classes)}.')
     model,path = ScratchDetector(config.backbone, len(config.classes), False, config.attention),Path(folder)/'model.safetensors'
     _fill(model, _read_state(path, config), path)
