@@ -361,7 +361,7 @@ class Augment:
 AUGMENTS = {
     'light':Augment(geometry_p=0., clahe_p=0., noise_p=0., blur_p=0.),
     'standard':Augment(),
-    'heavy':Augment(noise=.14, noise_p=.4, blur=21, blur_p=.3, zoom=.6, zoom_p=.4, brightness=.35, contrast=.9, gamma=1.2, light_p=.3, jpeg=8, jpeg_p=.25)}
+    'heavy':Augment(noise=.1, blur=15, blur_p=.25, zoom=.5, zoom_p=.3, brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2)}
 
 # %% ../nbs/00_data.ipynb #augment-parts
 def augmentations(

@@ -1,0 +1,63 @@
+"""How good a recipe is on metal it has not seen: five folds, every image judged once by a network that never met its metal.
+
+    python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det --imagenet lite0.pth
+
+Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The folds deal whole groups of images
+that show the same metal, as the model's own manifest has them. Each fold's network answers for the images it did not learn from,
+clean and spoiled (three copies, each by another rung of the ladders of 00d). Its confidence is fitted on one half of these
+images' metal and tried on the other half, then the other way round, so that no image helps to judge itself.
+Fold after fold goes into cross_validation_NAME.json beside this file; a run that was stopped goes on where it was."""
+import argparse, json, time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from defect_nbdev.calibrate import spoiled
+from defect_nbdev.confidence import fit_confidence
+from defect_nbdev.data import read_image, targets_of, write_text
+from defect_nbdev.model import answers, find_model, load_model
+from defect_nbdev.splits import SplitManifest, apply_manifest, grouped_kfold, read_manifest, write_manifest
+from defect_nbdev.train import read_recipe, retrain
+
+COPIES = 3 # spoiled copies of each image
+rounded = lambda a, n=5: np.round(np.asarray(a, float), n).tolist()
+
+def fold_manifest(manifest, k, i):
+    "The i-th of k grouped folds of the images of a manifest"
+    fold = grouped_kfold([e.label for e in manifest.images], [e.group for e in manifest.images], k, manifest.seed)
+    images = tuple(replace(e, part='validation' if f==i else 'train') for e,f in zip(manifest.images, fold))
+    return SplitManifest(images, f'fold {i+1} of {k}, no metal on both sides, seed {manifest.seed}', 'grouped', manifest.seed)
+
+def judge(folder, data, error):
+    "What a fold's network says of images it never learned from, with a confidence fitted on other metal"
+    model,config = load_model(folder); manifest = read_manifest(Path(folder)/'split.json'); marked = apply_manifest(manifest, data)
+    valid,train = marked.part('validation'),marked.part('train'); group = np.array([e.group for e in manifest.part('validation')])
+    y = np.array(targets_of(valid, config.classes)); ask = lambda images: [t.numpy() for t in answers(model, config.preprocess, images)]
+    _,usual = ask(read_image(s.path) for s in train); z,f = ask(read_image(s.path) for s in valid)
+    z2,f2 = ask(spoiled(read_image(s.path), 10_000 + i*COPIES+k) for i,s in enumerate(valid) for k in range(COPIES)); y2 = np.repeat(y, COPIES)
+    rows,spoil = [None]*len(y),[None]*len(y2); raw = np.exp(z-z.max(1, keepdims=True)); raw /= raw.sum(1, keepdims=True)
+    for fit,own in GroupKFold(2).split(y, y, group):
+        both = lambda i: (i[:,None]*COPIES + np.arange(COPIES)).ravel()
+        c = fit_confidence(z[fit], f[fit], y[fit], usual, targets_of(train, config.classes), (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error)
+        for out,idx,j in (rows, own, c.apply(z[own], f[own])),(spoil, both(own), c.apply(z2[both(own)], f2[both(own)])):
+            for i,p,s,n,v in zip(idx, j.probs, j.sets, j.scores, j.verdicts): out[i] = [rounded(p), ''.join('01'[int(b)] for b in s), round(float(n), 2), str(v)]
+    images = [{'path':e.path, 'truth':int(t), 'raw':rounded(r), 'judged':a, 'spoiled':spoil[i*COPIES:(i+1)*COPIES]} for i,(e,t,r,a) in enumerate(zip(manifest.part('validation'), y, raw, rows))]
+    return {'classes':list(config.classes), 'n':len(y), 'right':int((z.argmax(1)==y).sum()), 'spoiled_right':int((z2.argmax(1)==y2).sum()), 'images':images}
+
+def main():
+    p = argparse.ArgumentParser(); p.add_argument('model'); p.add_argument('--data', required=True); p.add_argument('--imagenet'); p.add_argument('--folds', type=int, default=5)
+    p.add_argument('--work', default='runs/cv'); p.add_argument('--error', type=float, default=.02); p.add_argument('--only', type=int, nargs='*')
+    o = p.parse_args(); folder = find_model(o.model); name = folder.resolve().name; path = Path(__file__).with_name(f'cross_validation_{name}.json')
+    done = json.loads(path.read_text()) if path.is_file() else {'model':name, 'error':o.error, 'copies':COPIES, 'folds':{}}
+    for i in range(o.folds) if o.only is None else o.only:
+        if str(i) in done['folds']: continue
+        out = Path(o.work)/name/f'fold{i}'; out.mkdir(parents=True, exist_ok=True); t = time.time()
+        write_manifest(out/'fold.json', fold_manifest(read_manifest(folder/'split.json'), o.folds, i))
+        retrain(read_recipe(folder/'recipe.json'), o.data, out/'model', out/'fold.json', o.imagenet)
+        done['folds'][str(i)] = r = judge(out/'model', o.data, o.error); r['seconds'] = round(time.time()-t)
+        write_text(path, json.dumps(done, separators=(',', ':')).replace('{"path"', '\n{"path"') + '\n')
+        print(f"fold {i}: {r['right']} of {r['n']} right, {r['spoiled_right']} of {COPIES*r['n']} spoiled ones", flush=True)
+
+if __name__=='__main__': main()
