@@ -199,6 +199,7 @@ class Novelty:
     @cached_property
     def _wide(self): return {k:v.double().numpy() for k,v in self.memory.items()}
 
+# %% ../nbs/02a_confidence.ipynb #novelty-score
 @patch
 def score(self:Novelty,
     features=None, # (N,D) pooled; only 'mahalanobis' and 'knn' look at them
@@ -252,7 +253,8 @@ def meta(self:Novelty)->dict: # plain JSON types
     "What a JSON file holds of it"
     return {'kind':self.kind, 'k':self.k, 'centre':self.centre, 'spread':self.spread}
 
-def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v)
+# %% ../nbs/02a_confidence.ipynb #novelty-checks
+def _number(v): return isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v)<1e300   # not NaN, not infinite, and no integer beyond a float
 
 def _no_novelty(m, t):
     "What is wrong with stored parts of a Novelty, None if nothing"
@@ -267,6 +269,7 @@ def _no_novelty(m, t):
         if d!=d2 or len(v)!=r+1 or not (v>0).all(): return f"means {tuple(t['means'].shape)}, directions {(d2,r)} and variances {tuple(v.shape)} do not fit together."
     if type(m['k']) is not int or not 1<=m['k']<=(len(t['bank']) if m['kind']=='knn' else 1): return f"k is {m['k']!r}, which the stored images do not allow."
 
+# %% ../nbs/02a_confidence.ipynb #novelty-from-tensors
 @patch(cls_method=True)
 def from_tensors(cls:Novelty,
     tensors:dict, # from `tensors`
@@ -300,7 +303,7 @@ def false_alarm_at(
     if not 0<detection<=1: raise ValueError(f'detection is {detection}; give a share above 0 and up to 1.')
     return float((a>=np.sort(b)[::-1][math.ceil(detection*len(b)-1e-9)-1]).mean())
 
-# %% ../nbs/02a_confidence.ipynb #threshold-at
+# %% ../nbs/02a_confidence.ipynb #attainable-error
 def attainable_error(
     n, # images to judge by, a number or an array
     error:float=.01, # wished for, in (0,1)
@@ -308,6 +311,7 @@ def attainable_error(
     "What can honestly be promised from n images"
     return np.maximum(error, 1/(np.asarray(n)+1))
 
+# %% ../nbs/02a_confidence.ipynb #threshold-at
 def threshold_at(
     scores, # (N,) of held-out known images
     share:float=.01, # of known images that may lie above, in (0,1)
@@ -332,6 +336,7 @@ class Calibrator:
         if not d['t0']>0 or d['a']<0: raise ValueError(f"t0 is {d['t0']} and a is {d['a']}; t0 must be above 0 and a not below it.")
         return cls(**{k:float(v) for k,v in d.items()})
 
+# %% ../nbs/02a_confidence.ipynb #calibrator-probs
 @patch
 def temperature(self:Calibrator,
     scores, # (N,) from `Novelty.score`, standardised
@@ -388,6 +393,7 @@ def label_sets(
     q = np.asarray(thresholds, float); p = _rows(probs, 'probabilities', len(q))
     return (1-p<=q+1e-9) | (np.arange(len(q))==p.argmax(1)[:,None])
 
+# %% ../nbs/02a_confidence.ipynb #coverage
 def coverage(
     sets, # (N,C) bool
     targets, # (N,) class indices
@@ -413,7 +419,7 @@ def verdict(
     if many.shape!=p.shape: raise ValueError(f'the sets are {many.shape}, the probabilities {p.shape}; both need the same images and classes.')
     return np.where(s>threshold, 'unknown', np.where((many.sum(1)>1) | (p.max(1)<accept_at), 'review', 'accept'))
 
-# %% ../nbs/02a_confidence.ipynb #confidence
+# %% ../nbs/02a_confidence.ipynb #judgement
 class Judgement(NamedTuple):
     "What is known about each image of a batch"
     probs:np.ndarray # (N,C) float64, calibrated
@@ -421,6 +427,7 @@ class Judgement(NamedTuple):
     scores:np.ndarray # (N,) strangeness, spreads above the known images' median
     verdicts:np.ndarray # (N,) of VERDICTS
 
+# %% ../nbs/02a_confidence.ipynb #confidence
 @dataclass(frozen=True, eq=False)
 class Confidence:
     "Everything that turns logits and features into something to act on; made by `fit_confidence`"
@@ -438,6 +445,7 @@ class Confidence:
     def __repr__(self):
         return f'Confidence({self.n_classes} classes, {self.images.sum()} images, misses at most {self.errors.max():.1%}, {self.novelty.kind} calls {self.unknown_share:.1%} unknown)'
 
+# %% ../nbs/02a_confidence.ipynb #confidence-apply
 @patch
 def apply(self:Confidence,
     logits, # (N,C)
@@ -449,13 +457,14 @@ def apply(self:Confidence,
     s = self.novelty.score(f, z); p = self.calibrator.probs(z, s); sets = label_sets(p, self.thresholds)
     return Judgement(p, sets, s, verdict(p, sets, s, self.novelty_threshold, self.accept_at))
 
-# %% ../nbs/02a_confidence.ipynb #fit-confidence
+# %% ../nbs/02a_confidence.ipynb #fit-on-both
 def _fit_on_both(z, y, s, corrupted, novelty, width):
     "A calibrator for clean images and spoiled ones, each half of the weight"
     z2 = _logits(corrupted[0], z.shape[1]); f2 = _rows(corrupted[1], 'features', width); y2 = _classes(corrupted[2], *z2.shape)
     w = np.r_[np.full(len(z), .5/len(z)), np.full(len(z2), .5/len(z2))]
     return fit_calibrator(np.r_[z, z2], np.r_[y, y2], np.r_[s, novelty.score(f2, z2)], w)
 
+# %% ../nbs/02a_confidence.ipynb #fit-confidence
 def fit_confidence(
     logits, # (N,C) of validation images, none of them learned from
     features, # (N,D) pooled, of the same
@@ -473,6 +482,7 @@ def fit_confidence(
     if len(f)!=len(z): raise ValueError(f'{len(z)} rows of logits were given for {len(f)} of features.')
     for name,v in (('error', error), ('unknown_share', unknown_share)):
         if not 0<v<1: raise ValueError(f'{name} is {v}; give more than 0 and less than 1.')
+    if not 0<=accept_at<=1: raise ValueError(f'accept_at is {accept_at}; give a probability.')
     novelty = fit_novelty(kind, _rows(train_features, 'features of learned images', f.shape[1]), train_targets).standardised(f, z); s = novelty.score(f, z)
     calibrator = fit_calibrator(z, y) if corrupted is None else _fit_on_both(z, y, s, corrupted, novelty, f.shape[1])
     n = np.bincount(y, minlength=z.shape[1]); errors,share = attainable_error(n, error),float(attainable_error(len(s), unknown_share))

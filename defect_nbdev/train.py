@@ -818,7 +818,7 @@ def _run(trainer, config, manifest, valid, o):
     trainer.fit(keep, _every(o['save_every'], path))
     acc.wait_for_everyone()
     model,config = load_model(out)
-    if acc.is_main_process: _calibrated(out, model, config, manifest, valid, o)
+    if acc.is_main_process and o['confidence']: _calibrated(out, model, config, manifest, valid, o)
     logits,y = predict_logits(model.to(acc.device), trainer.valid_loader, acc)
     acc.end_training()
     if not acc.is_main_process: return
@@ -865,6 +865,7 @@ def defect_train(
     seed:int=0, # of weights, order, augmentation and split
     workers:int=None, # processes that prepare batches (one per core but one)
     precision:str=None, # number format while learning: fp32 or bf16 (bf16 where the processor multiplies it)
+    confidence:bool_arg=True, # fit calibration, label sets and the unknown-score at the end
     fp16:bool_arg=False, # store the weights in half precision: half the file
     tensorboard:store_true=False, # write logs for TensorBoard as well
     save_every:float=5., # minutes between checkpoints within an epoch
