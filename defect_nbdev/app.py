@@ -23,12 +23,21 @@ from .inspector import Inspector, Prediction, load_inspector
 from .synthetic import PAINTERS, make_steel
 
 # %% ../nbs/05_app.ipynb #verdict
+_WHY = {'accept':'Accept: at the error rate promised, no other class is possible.', 'unknown':'Unknown: this surface is unlike those the network learned from, so its answer means little. Look at the image yourself.'}
+
+def _review(p):
+    "Why a person should look"
+    others = ', '.join(c for c in p.label_set if c!=p.label)
+    return f'Review: it may also be {others}.' if others else 'Review: it is not sure enough.'
+
 def verdict(
     p:Prediction, # the answer
 )->str: # Markdown
     "The answer in words"
-    doubt = '' if p.confidence>=.5 else ' It would not bet on it: look at the image yourself.'
-    return f'## {p.label}\nThe network is {p.confidence:.1%} sure.{doubt} {p.milliseconds:.0f} ms.'
+    sure = f'The network is {p.confidence:.1%} sure.'
+    if p.verdict is None: return f"## {p.label}\n{sure}{'' if p.confidence>=.5 else ' It would not bet on it: look at the image yourself.'} {p.milliseconds:.0f} ms."
+    title = 'Unknown surface' if p.verdict=='unknown' else p.label
+    return f"## {title}\n**{_WHY.get(p.verdict) or _review(p)}** {f'Of the classes it knows, {p.label} is nearest. ' if p.verdict=='unknown' else ''}{sure} {p.milliseconds:.0f} ms."
 
 # %% ../nbs/05_app.ipynb #for-screen
 def for_screen(
@@ -132,7 +141,7 @@ def _refuse_taken(host, port):
 
 @command
 def main(
-    model:str=None, # folder of a trained model; the ResNet-50 that comes with the package if none is given
+    model:str=None, # folder of a trained model, or neu-lite0, the fast one in the box; the ResNet-50 that comes with the package if none is given
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in
     port:int=7860, # port to listen on
     browser:bool_arg=True, # open the page in the browser, where there is a desktop

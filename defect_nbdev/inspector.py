@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 
+from .confidence import Confidence, load_confidence
 from .data import eval_transform, read_image
 from .gradcam import cam_from_features, overlay, to_heatmap
-from .model import ModelConfig, ScratchDetector, load_model, shipped_model
+from .model import ModelConfig, ScratchDetector, find_model, load_model, shipped_model
 
 # %% ../nbs/04c_inspector.ipynb #prediction
 @dataclass(frozen=True, eq=False)
@@ -28,11 +29,14 @@ class Prediction:
     heatmap:np.ndarray # evidence for `target` (H,W) float32 in [0,1], on the model's absolute scale
     image:np.ndarray # the image as read (H,W,3) RGB uint8
     milliseconds:float # from the source to this object
+    verdict:str|None=None # 'accept', 'review' or 'unknown'; None if the model has no confidence fitted (02b)
+    label_set:tuple=() # the classes that cannot be excluded at the model's error rate, likeliest first
+    unknown_score:float|None=None # strangeness, in spreads above known images' median
     inspector:object=field(repr=False, default=None) # who answered
     features:np.ndarray=field(repr=False, default=None) # (C,h,w) float16
     @property
     def overlay(self)->np.ndarray: return self.paint() # RGB (H,W,3) uint8
-    def __repr__(self): return f'{self.label} {self.confidence:.1%} ({self.image.shape[1]}×{self.image.shape[0]} px, {self.milliseconds:.0f} ms)'
+    def __repr__(self): return f'{self.label} {self.confidence:.1%}{self.verdict and ", " + self.verdict or ""} ({self.image.shape[1]}×{self.image.shape[0]} px, {self.milliseconds:.0f} ms)'
 
 # %% ../nbs/04c_inspector.ipynb #prediction-paint
 @patch
@@ -48,8 +52,9 @@ class Inspector:
     def __init__(self,
         model:ScratchDetector, # trained; put into eval mode
         config:ModelConfig, # its config
+        confidence:Confidence|None=None, # fitted to this model; without it probabilities are the network's own and there is no verdict
     ):
-        self.model,self.config = model.eval(),config
+        self.model,self.config,self.confidence = model.eval(),config,confidence
         self.scale = config.evidence_scale
     @property
     def classes(self)->tuple: return tuple(self.config.classes)
@@ -62,6 +67,14 @@ def _index(self:Inspector, target):
     if target is None: return None
     if target not in self.classes: raise ValueError(f"'{target}' is not a class of this model; it knows {', '.join(self.classes)}.")
     return self.classes.index(target)
+
+@patch
+def _judged(self:Inspector, f, logits):
+    "Class -> probability, and what the confidence adds, from features (1,C,h,w) and logits (C,)"
+    if self.confidence is None: return dict(zip(self.classes, logits.softmax(-1).tolist())),{}
+    j = self.confidence.apply(logits[None], self.model.attention(f).mean((2,3)).float()); p = dict(zip(self.classes, j.probs[0].tolist()))
+    held = sorted((c for c,own in zip(self.classes, j.sets[0]) if own), key=p.get, reverse=True)
+    return p, dict(verdict=str(j.verdicts[0]), label_set=tuple(held), unknown_score=float(j.scores[0]))
 
 @patch
 def _explain(self:Inspector, f, size, target):
@@ -82,8 +95,9 @@ def __call__(self:Inspector,
     device = next(self.model.parameters()).device
     with torch.no_grad(): f = self.model.features(x.to(device, memory_format=torch.channels_last))
     heatmap,logits = self._explain(f, image.shape[:2], target)
-    p = dict(zip(self.classes, logits.softmax(-1).tolist())); label = max(p, key=p.get)
-    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, self, f[0].half().cpu().numpy())
+    with torch.no_grad(): p,more = self._judged(f, logits.float())
+    label = max(p, key=p.get)
+    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, inspector=self, features=f[0].half().cpu().numpy(), **more)
 
 # %% ../nbs/04c_inspector.ipynb #prediction-explain
 @patch
@@ -97,10 +111,10 @@ def explain(self:Prediction,
 
 # %% ../nbs/04c_inspector.ipynb #load-inspector
 def load_inspector(
-    path=None, # a model's folder; None for the ResNet-50 that comes with the package
+    path=None, # a model's folder or a shipped model's name; None for the ResNet-50 that comes with the package
     device:str|None=None, # 'cpu', 'cuda', …; None for a GPU where there is one
 )->Inspector: # ready to be called
     "An inspector from a saved model"
-    model,config = load_model(shipped_model() if path is None else path)
+    path = shipped_model() if path is None else find_model(path); model,config = load_model(path)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    return Inspector(model.to(device, memory_format=torch.channels_last), config)
+    return Inspector(model.to(device, memory_format=torch.channels_last), config, load_confidence(path))
