@@ -138,6 +138,13 @@ def _grouped(samples, groups, seed):
     judge = grouped_split([s.label for s in samples], groups, seed=seed)
     return ['validation' if j else 'train' for j in judge],f'a fifth of every class, no metal on both sides, seed {seed}'
 
+def _undivided(samples, groups):
+    "Classes of several images that all hang together, and groups in which these stand alone"
+    label,alone = np.array([s.label for s in samples]),np.array(groups)
+    whole = [c for c in samples.classes if (label==c).sum()>1 and len(np.unique(alone[label==c]))<2]
+    free = np.isin(label, whole); alone[free] = alone.max() + 1 + np.arange(free.sum())
+    return whole, alone
+
 def _random(samples, seed):
     return [s.split for s in hold_out(samples, seed=seed)],f'a random fifth of every class, seed {seed}'
 
@@ -155,7 +162,10 @@ def divide(
     free = [k for k,p in enumerate(parts) if p!='test']                          # a test part stays what it is
     ours = replace(samples, samples=tuple(samples[k] for k in free)); new = [parts[k] for k in free]
     if split=='random': new,how = _random(ours, seed)
-    elif split=='grouped' or not has: new,how = _grouped(ours, np.asarray(groups)[free], seed)
+    elif split=='grouped' or not has:
+        whole,groups = _undivided(samples, groups) if split=='auto' else ([],groups)
+        new,how = _grouped(ours, np.asarray(groups)[free], seed)
+        if whole: how += f"; not a fair test of {', '.join(whole)}, all whose images show one piece of metal and were split at random"
     for k,p in zip(free, new): parts[k] = p
     if split in ('auto', 'grouped'): parts = set_aside(parts, groups)
     return replace(samples, samples=tuple(replace(s, split=p) for s,p in zip(samples, parts))), how
