@@ -57,9 +57,9 @@ def calibrate(
     if not len(train) or not len(valid): raise ValueError(f'{len(train)} images of the training and {len(valid)} others can be read; a confidence needs some of both.')
     ask = lambda images: answers(model, pre, images)
     y,known = targets_of(valid, config.classes),ask(read_image(s.path) for s in train)
-    logits,features = ask(read_image(s.path) for s in valid)
+    logits,texture = ask(read_image(s.path) for s in valid)
     bad = copies and (*ask(spoiled(read_image(s.path), i*copies+k) for i,s in enumerate(valid) for k in range(copies)), np.repeat(y, copies))
-    return fit_confidence(logits, features, y, known[1], targets_of(train, config.classes), bad or None, error, unknown_share, kind)
+    return fit_confidence(logits, texture, y, known[1], targets_of(train, config.classes), bad or None, error, unknown_share, kind)
 
 # %% ../nbs/02b_calibrate.ipynb #calibration-parts
 def _calibration_parts(model, data, fit_on):

@@ -259,8 +259,8 @@ def ask(self:Measured,
     change=lambda image,i: image, # of an image (H,W,3) and its index
 )->Judgement: # about the changed images; without sets, scores and verdicts where the model has no `Confidence`
     "What the model says when something is done to every image"
-    logits,features = answers(self.model, self.config.preprocess, (change(im, i) for i,im in enumerate(self.images)), self.batch)
-    return self.confidence.apply(logits, features) if self.confidence else Judgement(logits.double().softmax(1).numpy(), None, None, None)
+    logits,texture = answers(self.model, self.config.preprocess, (change(im, i) for i,im in enumerate(self.images)), self.batch)
+    return self.confidence.apply(logits, texture) if self.confidence else Judgement(logits.double().softmax(1).numpy(), None, None, None)
 
 @patch(as_prop=True)
 def paths(self:Measured)->list: # of str, with /

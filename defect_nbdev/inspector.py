@@ -69,10 +69,10 @@ def _index(self:Inspector, target):
     return self.classes.index(target)
 
 @patch
-def _judged(self:Inspector, f, logits):
-    "Class -> probability, and what the confidence adds, from features (1,C,h,w) and logits (C,)"
+def _judged(self:Inspector, logits, texture):
+    "Class -> probability, and what the confidence adds, from logits (C,) and texture (1,E)"
     if self.confidence is None: return dict(zip(self.classes, logits.softmax(-1).tolist())),{}
-    j = self.confidence.apply(logits[None], self.model.attention(f).mean((2,3)).float()); p = dict(zip(self.classes, j.probs[0].tolist()))
+    j = self.confidence.apply(logits[None], texture); p = dict(zip(self.classes, j.probs[0].tolist()))
     held = sorted((c for c,own in zip(self.classes, j.sets[0]) if own), key=p.get, reverse=True)
     return p, dict(verdict=str(j.verdicts[0]), label_set=tuple(held), unknown_score=float(j.scores[0]))
 
@@ -93,9 +93,9 @@ def __call__(self:Inspector,
     image = read_image(src)
     x = eval_transform(self.config.preprocess)(image=image)['image'][None]
     device = next(self.model.parameters()).device
-    with torch.no_grad(): f = self.model.features(x.to(device, memory_format=torch.channels_last))
+    with torch.no_grad(): f,texture = self.model.look(x.to(device, memory_format=torch.channels_last))
     heatmap,logits = self._explain(f, image.shape[:2], target)
-    with torch.no_grad(): p,more = self._judged(f, logits.float())
+    p,more = self._judged(logits.float(), texture)
     label = max(p, key=p.get)
     return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, inspector=self, features=f[0].half().cpu().numpy(), **more)
 

@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 import timm, torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -254,6 +255,14 @@ def classify_places(self:ScratchDetector,
     return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
 
 # %% ../nbs/01_model.ipynb #answers
+@patch
+def look(self:ScratchDetector,
+    x:Tensor, # images (B,3,H,W), normalised
+)->tuple: # (features (B,C,h,w) of the last block, texture (B,E): rows of length one)
+    "Features for the answer, and texture for how usual the surface is"
+    maps = self.backbone.levels(x); fine = [f for f in maps if f.shape[-1]*8>=x.shape[-1]] or maps[:1]
+    return maps[-1], F.normalize(fine[-1].float().mean((2,3)))
+
 def _chunks(items, n):
     items = iter(items)
     while chunk := list(islice(items, n)): yield chunk
@@ -264,12 +273,12 @@ def answers(
     preprocess:Preprocess, # the model's
     images, # iterable of uint8 images (H,W,3), of any sizes
     batch:int=32, # images at a time
-)->tuple: # (logits (N,C), pooled features (N,D)), float32, on the CPU
-    "What a model says of images, and what its head saw"
+)->tuple: # (logits (N,C), texture (N,E)), float32, on the CPU
+    "What a model says of images, and the texture it saw"
     t,device,out = eval_transform(preprocess),next(model.parameters()).device,[]
     for chunk in _chunks(images, batch):
         x = torch.stack([t(image=im)['image'] for im in chunk]).to(device, memory_format=torch.channels_last)
-        f = model.attention(model.features(x)); out.append((model.head(f).float().cpu(), f.mean((2,3)).float().cpu()))
+        f,texture = model.look(x); out.append((model.classify(f).float().cpu(), texture.cpu()))
     if not out: raise ValueError('there are no images to answer for.')
     return tuple(torch.cat(o) for o in zip(*out))
 
