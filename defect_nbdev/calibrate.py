@@ -14,7 +14,7 @@ import numpy as np
 from .confidence import Confidence, fit_confidence
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from .data import BadImage, Samples, command, read_image, read_samples, targets_of
-from .model import ModelConfig, ScratchDetector, answers, find_model, load_model
+from .model import ModelConfig, ScratchDetector, answers, find_model, load_model, texture_widths
 from .splits import known_parts, leaks, read_manifest
 
 # %% ../nbs/02b_calibrate.ipynb #usable
@@ -59,7 +59,7 @@ def calibrate(
     y,known = targets_of(valid, config.classes),ask(read_image(s.path) for s in train)
     logits,texture = ask(read_image(s.path) for s in valid)
     bad = copies and (*ask(spoiled(read_image(s.path), i*copies+k) for i,s in enumerate(valid) for k in range(copies)), np.repeat(y, copies))
-    return fit_confidence(logits, texture, y, known[1], targets_of(train, config.classes), bad or None, error, unknown_share, kind)
+    return fit_confidence(logits, texture, y, known[1], targets_of(train, config.classes), bad or None, error, unknown_share, kind, widths=texture_widths(model, texture) if kind in ('mahalanobis', 'knn') else ())
 
 # %% ../nbs/02b_calibrate.ipynb #calibration-parts
 def _calibration_parts(model, data, fit_on):

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['TEMPERATURES', 'NOVELTY_KINDS', 'VERDICTS', 'CONFIDENCE_FORMAT', 'nll', 'brier', 'Reliability', 'reliability',
-           'calibration_error', 'plot_reliability', 'fit_temperature', 'Novelty', 'fit_novelty', 'auroc',
-           'false_alarm_at', 'attainable_error', 'threshold_at', 'Calibrator', 'fit_calibrator', 'conformal_thresholds',
-           'label_sets', 'coverage', 'verdict', 'Judgement', 'Confidence', 'fit_confidence', 'load_confidence']
+           'calibration_error', 'plot_reliability', 'fit_temperature', 'Novelty', 'fit_novelty', 'NoveltySum',
+           'read_novelty', 'auroc', 'false_alarm_at', 'attainable_error', 'threshold_at', 'Calibrator',
+           'fit_calibrator', 'conformal_thresholds', 'label_sets', 'coverage', 'verdict', 'Judgement', 'Confidence',
+           'fit_confidence', 'load_confidence']
 
 # %% ../nbs/02a_confidence.ipynb #imports
 import hashlib, json, math
@@ -231,12 +232,15 @@ def fit_novelty(
     bank:int=2000, # 'knn': most images remembered
     k:int=5, # 'knn': which neighbour is asked
     seed:int=0, # 'knn': which images are remembered
-)->Novelty: # on its raw scale; see `standardised`
+    widths:tuple=(), # columns of each part of the features, if they come side by side
+): # a Novelty, or a NoveltySum of one for each part, on its raw scale; see `standardised`
     "Remember what learned images look like"
     if why := _check_kind(kind): raise ValueError(why)
+    if widths and kind not in _MEMORY: raise ValueError(f"'{kind}' looks at logits, which have no parts; leave widths out.")
     if kind not in _MEMORY: return Novelty(kind)
     if features is None or targets is None: raise ValueError(f"'{kind}' is fitted on features and targets of learned images; give them.")
-    f = _rows(features, 'features'); y = _classes(targets, len(f))
+    f = _rows(features, 'features', sum(widths) or None); y = _classes(targets, len(f))
+    if widths: return NoveltySum(tuple(fit_novelty(kind, part, y, rank, bank, k, seed) for part in np.split(f, np.cumsum(widths)[:-1], 1)), tuple(widths))
     m = _fit_mahalanobis(f, y, rank) if kind=='mahalanobis' else _fit_knn(f, y, bank, seed)
     if kind=='knn' and not 1<=k<=len(m['bank']): raise ValueError(f"k is {k}, but the bank holds {len(m['bank'])} images; give 1 to {len(m['bank'])}.")
     stored = torch.float16 if kind=='knn' else torch.float32
@@ -278,6 +282,64 @@ def from_tensors(cls:Novelty,
     "Read one back, or say what is wrong with it"
     if why := _no_novelty(meta, tensors): raise ValueError(why)
     return cls(meta['kind'], dict(tensors), meta['k'], float(meta['centre']), float(meta['spread']))
+
+# %% ../nbs/02a_confidence.ipynb #novelty-sum
+@dataclass(frozen=True, eq=False)
+class NoveltySum:
+    "Scores of features that stand side by side, added; made by `fit_novelty(..., widths=...)`"
+    parts:tuple # of Novelty, one for each part of the features
+    widths:tuple # columns of each part
+    centre:float=0. # median of known images' sums
+    spread:float=1. # of known images' sums, above 0
+    @property
+    def kind(self)->str: return self.parts[0].kind # one of NOVELTY_KINDS, the same for all parts
+    @property
+    def n_features(self)->int: return sum(self.widths)
+    def split(self, features)->list: # of (N,D_i)
+        "The parts of a table"
+        return np.split(_rows(features, 'features', self.n_features), np.cumsum(self.widths)[:-1], 1)
+
+@patch
+def score(self:NoveltySum,
+    features, # (N,D) pooled, all parts side by side
+    logits=None, # not looked at
+)->np.ndarray: # (N,) float64, higher is stranger
+    "Strangeness of each image, in spreads above the known images' median"
+    return (sum(p.score(f) for p,f in zip(self.parts, self.split(features))) - self.centre)/self.spread
+
+@patch
+def standardised(self:NoveltySum,
+    features, # (N,D) of known images that were not learned from
+    logits=None, # not looked at
+)->NoveltySum: # every part on its own scale, and 0 at the median of the sum and 1 its spread
+    "Measure the scales of the scores on known images"
+    own = replace(self, parts=tuple(p.standardised(f) for p,f in zip(self.parts, self.split(features))), centre=0., spread=1.)
+    low,mid,high = np.quantile(own.score(features), (.25,.5,.75))
+    return replace(own, centre=float(mid), spread=float(max((high-low)/1.349, 1e-9*(1+abs(mid)))))
+
+# %% ../nbs/02a_confidence.ipynb #novelty-sum-store
+@patch
+def tensors(self:NoveltySum)->dict: # name -> tensor
+    "What a safetensors file holds of it"
+    return {f'{i}.{k}':v for i,p in enumerate(self.parts) for k,v in p.tensors().items()}
+
+@patch
+def meta(self:NoveltySum)->dict: # plain JSON types
+    "What a JSON file holds of it"
+    return {'parts':[p.meta() for p in self.parts], 'centre':self.centre, 'spread':self.spread}
+
+def read_novelty(
+    tensors:dict, # from `tensors`
+    meta:dict, # from `meta`
+): # a Novelty or a NoveltySum that scores as before
+    "Read one back, or say what is wrong with it"
+    if not isinstance(meta, dict) or 'parts' not in meta: return Novelty.from_tensors(tensors, meta)
+    if not isinstance(meta['parts'], list) or len(meta['parts'])<1: raise ValueError(f"the parts of a novelty are a list, not {meta['parts']!r}.")
+    if not _number(meta.get('centre')) or not _number(meta.get('spread')) or not meta['spread']>0: raise ValueError('the novelty must name a centre and a spread above 0.')
+    own = lambda i: {k.partition('.')[2]:v for k,v in tensors.items() if k.partition('.')[0]==str(i)}
+    parts = tuple(Novelty.from_tensors(own(i), m) for i,m in enumerate(meta['parts']))
+    if any(p.n_features is None for p in parts): raise ValueError('a part of the novelty looks at logits; only features stand side by side.')
+    return NoveltySum(parts, tuple(p.n_features for p in parts), float(meta['centre']), float(meta['spread']))
 
 # %% ../nbs/02a_confidence.ipynb #auroc
 def _both(known, unknown):
@@ -435,7 +497,7 @@ class Confidence:
     thresholds:np.ndarray # (C,) largest 1-p with which a class is in the set
     errors:np.ndarray # (C,) promised chance to miss each class
     images:np.ndarray # (C,) how many of each the promise rests on
-    novelty:Novelty # features, logits -> strangeness
+    novelty:object # Novelty or NoveltySum: features, logits -> strangeness
     novelty_threshold:float # above it an image is unknown
     unknown_share:float # promised share of known images above it
     n_features:int # width of the features
@@ -476,6 +538,7 @@ def fit_confidence(
     unknown_share:float=.01, # wished share of known images called unknown, in (0,1)
     kind:str='mahalanobis', # one of NOVELTY_KINDS
     accept_at:float=0., # least probability of an accepted answer, in [0,1]
+    widths:tuple=(), # columns of each part of the features, if they come side by side
 )->Confidence: # with the errors that can honestly be promised
     "Fit the calibrator, the unknown-score and the label sets"
     z = _logits(logits); y = _classes(targets, *z.shape); f = _rows(features, 'features')
@@ -483,7 +546,7 @@ def fit_confidence(
     for name,v in (('error', error), ('unknown_share', unknown_share)):
         if not 0<v<1: raise ValueError(f'{name} is {v}; give more than 0 and less than 1.')
     if not 0<=accept_at<=1: raise ValueError(f'accept_at is {accept_at}; give a probability.')
-    novelty = fit_novelty(kind, _rows(train_features, 'features of learned images', f.shape[1]), train_targets).standardised(f, z); s = novelty.score(f, z)
+    novelty = fit_novelty(kind, _rows(train_features, 'features of learned images', f.shape[1]), train_targets, widths=widths).standardised(f, z); s = novelty.score(f, z)
     calibrator = fit_calibrator(z, y) if corrupted is None else _fit_on_both(z, y, s, corrupted, novelty, f.shape[1])
     n = np.bincount(y, minlength=z.shape[1]); errors,share = attainable_error(n, error),float(attainable_error(len(s), unknown_share))
     return Confidence(calibrator, conformal_thresholds(calibrator.probs(z, s), y, errors), errors, n, novelty, threshold_at(s, share), share, f.shape[1], accept_at)
@@ -534,7 +597,7 @@ def _read_confidence(folder):
     if hashlib.sha256(data).hexdigest()!=d['sha256']: raise ValueError('confidence.safetensors is damaged, or not the one that was written with it.')
     try: tensors = load_tensors(data)
     except Exception as e: raise ValueError(f'confidence.safetensors is not a safetensors file ({e}).') from None
-    novelty = Novelty.from_tensors(tensors, d['novelty']); inf = lambda v: math.inf if v is None else float(v)
+    novelty = read_novelty(tensors, d['novelty']); inf = lambda v: math.inf if v is None else float(v)
     if novelty.n_features not in (None, d['n_features']): raise ValueError(f"n_features is {d['n_features']}, but confidence.safetensors holds {novelty.n_features} features.")
     return Confidence(Calibrator.from_dict(d['calibrator']), np.array([inf(v) for v in d['thresholds']]), np.array(d['errors'], float), np.array(d['images']), novelty,
                       inf(d['novelty_threshold']), float(d['unknown_share']), d['n_features'], float(d['accept_at']))

@@ -70,7 +70,7 @@ def _index(self:Inspector, target):
 
 @patch
 def _judged(self:Inspector, logits, texture):
-    "Class -> probability, and what the confidence adds, from logits (C,) and texture (1,E)"
+    "Class -> probability, and what the confidence adds, from logits (C,) and texture (1,E) from `look`"
     if self.confidence is None: return dict(zip(self.classes, logits.softmax(-1).tolist())),{}
     j = self.confidence.apply(logits[None], texture); p = dict(zip(self.classes, j.probs[0].tolist()))
     held = sorted((c for c,own in zip(self.classes, j.sets[0]) if own), key=p.get, reverse=True)

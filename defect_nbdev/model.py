@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'resnet14', 'grow_backbone', 'SpatialAttention',
-           'make_head', 'ScratchDetector', 'answers', 'cell_offset', 'ModelConfig', 'write_tensors', 'save_model',
-           'find_model', 'load_config', 'load_model', 'shipped_model']
+           'make_head', 'ScratchDetector', 'texture_widths', 'answers', 'cell_offset', 'ModelConfig', 'write_tensors',
+           'save_model', 'find_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import errno, json, logging, os, re
@@ -258,10 +258,17 @@ def classify_places(self:ScratchDetector,
 @patch
 def look(self:ScratchDetector,
     x:Tensor, # images (B,3,H,W), normalised
-)->tuple: # (features (B,C,h,w) of the last block, texture (B,E): rows of length one)
+)->tuple: # (features (B,C,h,w) of the last block, texture (B,E+C): two parts, each row of length one)
     "Features for the answer, and texture for how usual the surface is"
     maps = self.backbone.levels(x); fine = [f for f in maps if f.shape[-1]*8>=x.shape[-1]] or maps[:1]
-    return maps[-1], F.normalize(fine[-1].float().mean((2,3)))
+    return maps[-1], torch.cat([F.normalize(f.float().mean((2,3))) for f in (fine[-1], maps[-1])], 1)
+
+def texture_widths(
+    model:ScratchDetector, # any
+    texture:Tensor, # (N,E+C) from `look`
+)->tuple: # (E,C), the columns of its two parts
+    "Where the middle ends and the last block begins"
+    return texture.shape[1]-model.backbone.n_features, model.backbone.n_features
 
 def _chunks(items, n):
     items = iter(items)
@@ -273,7 +280,7 @@ def answers(
     preprocess:Preprocess, # the model's
     images, # iterable of uint8 images (H,W,3), of any sizes
     batch:int=32, # images at a time
-)->tuple: # (logits (N,C), texture (N,E)), float32, on the CPU
+)->tuple: # (logits (N,C), texture (N,E+C')), float32, on the CPU
     "What a model says of images, and the texture it saw"
     t,device,out = eval_transform(preprocess),next(model.parameters()).device,[]
     for chunk in _chunks(images, batch):

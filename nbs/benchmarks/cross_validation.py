@@ -17,7 +17,7 @@ from sklearn.model_selection import GroupKFold
 from defect_nbdev.calibrate import spoiled
 from defect_nbdev.confidence import fit_confidence
 from defect_nbdev.data import read_image, targets_of, write_text
-from defect_nbdev.model import answers, find_model, load_model
+from defect_nbdev.model import answers, find_model, load_model, texture_widths
 from defect_nbdev.splits import SplitManifest, apply_manifest, grouped_kfold, read_manifest, write_manifest
 from defect_nbdev.train import read_recipe, retrain
 
@@ -40,7 +40,7 @@ def judge(folder, data, error):
     rows,spoil = [None]*len(y),[None]*len(y2); raw = np.exp(z-z.max(1, keepdims=True)); raw /= raw.sum(1, keepdims=True)
     for fit,own in GroupKFold(2).split(y, y, group):
         both = lambda i: (i[:,None]*COPIES + np.arange(COPIES)).ravel()
-        c = fit_confidence(z[fit], f[fit], y[fit], usual, targets_of(train, config.classes), (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error)
+        c = fit_confidence(z[fit], f[fit], y[fit], usual, targets_of(train, config.classes), (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=texture_widths(model, f))
         for out,idx,j in (rows, own, c.apply(z[own], f[own])),(spoil, both(own), c.apply(z2[both(own)], f2[both(own)])):
             for i,p,s,n,v in zip(idx, j.probs, j.sets, j.scores, j.verdicts): out[i] = [rounded(p), ''.join('01'[int(b)] for b in s), round(float(n), 2), str(v)]
     images = [{'path':e.path, 'truth':int(t), 'raw':rounded(r), 'judged':a, 'spoiled':spoil[i*COPIES:(i+1)*COPIES]} for i,(e,t,r,a) in enumerate(zip(manifest.part('validation'), y, raw, rows))]
