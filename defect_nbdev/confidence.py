@@ -299,6 +299,7 @@ class NoveltySum:
         "The parts of a table"
         return np.split(_rows(features, 'features', self.n_features), np.cumsum(self.widths)[:-1], 1)
 
+# %% ../nbs/02a_confidence.ipynb #novelty-sum-score
 @patch
 def score(self:NoveltySum,
     features, # (N,D) pooled, all parts side by side

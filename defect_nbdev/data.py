@@ -358,6 +358,7 @@ class Augment:
     jpeg:int=100 # lowest quality
     jpeg_p:float=0. # share of images
 
+# %% ../nbs/00_data.ipynb #augments
 AUGMENTS = {
     'light':Augment(geometry_p=0., clahe_p=0., noise_p=0., blur_p=0.),
     'standard':Augment(),

@@ -254,7 +254,7 @@ def classify_places(self:ScratchDetector,
     a = self.attention(f)
     return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
 
-# %% ../nbs/01_model.ipynb #answers
+# %% ../nbs/01_model.ipynb #look
 @patch
 def look(self:ScratchDetector,
     x:Tensor, # images (B,3,H,W), normalised
@@ -263,6 +263,7 @@ def look(self:ScratchDetector,
     maps = self.backbone.levels(x); fine = [f for f in maps if f.shape[-1]*8>=x.shape[-1]] or maps[:1]
     return maps[-1], torch.cat([F.normalize(f.float().mean((2,3))) for f in (fine[-1], maps[-1])], 1)
 
+# %% ../nbs/01_model.ipynb #texture-widths
 def texture_widths(
     model:ScratchDetector, # any
     texture:Tensor, # (N,E+C) from `look`
@@ -270,6 +271,7 @@ def texture_widths(
     "Where the middle ends and the last block begins"
     return texture.shape[1]-model.backbone.n_features, model.backbone.n_features
 
+# %% ../nbs/01_model.ipynb #answers
 def _chunks(items, n):
     items = iter(items)
     while chunk := list(islice(items, n)): yield chunk
@@ -392,7 +394,7 @@ def save_model(
     write_tensors(folder/'model.safetensors', state, {'model':told})
     write_text(folder/'config.json', config.to_json())
 
-# %% ../nbs/01_model.ipynb #load-config
+# %% ../nbs/01_model.ipynb #find-model
 def find_model(
     model, # a saved model's folder, or the name of one that comes with the package
 )->Path: # its folder; a name that is neither comes back as it is
@@ -400,6 +402,7 @@ def find_model(
     boxed = Path(find_spec('defect_nbdev').origin).parent/'weights'/str(model)
     return boxed if not Path(model).is_dir() and (boxed/'config.json').is_file() else Path(model)
 
+# %% ../nbs/01_model.ipynb #load-config
 def load_config(
     folder, # a saved model, as `find_model` takes it
 )->ModelConfig: # what it says about itself
@@ -410,6 +413,7 @@ def load_config(
     except UnicodeDecodeError: raise ValueError(f'{path}: not a text in UTF-8.') from None
     return ModelConfig.from_json(text, str(path))
 
+# %% ../nbs/01_model.ipynb #told-state
 def _told(meta, config):
     "What a weights file says about itself: (backbone, classes); version 0.1 had an entry for each"
     d = json.loads(meta['model']) if 'model' in meta else {**meta, 'classes':json.loads(meta['classes'])} if 'classes' in meta else {}

@@ -144,6 +144,7 @@ def same_grids(
 
 def _widths(net, size=64): return [f.shape[1] for f in net.levels(torch.zeros(1, 3, size, size, device=next(net.parameters()).device))]
 
+# %% ../nbs/03_train.ipynb #taught-class
 class Taught(nn.Module):
     "A student and the 1×1 convolutions that translate its features into a teacher's"
     def __init__(self,
@@ -254,6 +255,7 @@ def forward(self:Trainer,
         if self.teacher is None: return ours.float(), None
         with torch.no_grad(): return ours, self.acc.unwrap_model(self.model).asked(self.teacher, x)
 
+# %% ../nbs/03_train.ipynb #lesson-loss
 def lesson_loss(
     ours:tuple, # from `Taught`
     theirs:tuple, # from `Taught.asked`
@@ -295,6 +297,7 @@ def grown_size(
     share = start + (1-start)*epoch/max(1, epochs*2/3)
     return full if share>=1 else min(full, max(32, round(full*share/32)*32))
 
+# %% ../nbs/03_train.ipynb #begin-epoch
 @patch(as_prop=True)
 def student(self:Trainer)->ScratchDetector: # without its teacher's translator and wrappers
     "The model that is being trained"
@@ -640,6 +643,7 @@ def _uneven(o):
     n = read_samples(o['data']).counts().values() if Path(o['data']).is_dir() else (1,)
     return max(n)>2*min(n)
 
+# %% ../nbs/03_train.ipynb #defaults
 def _defaults(o):
     "Fill what the user left open, for this machine, these images and these weights"
     gpu = torch.cuda.is_available(); given = load_config(o['weights']) if o['weights'] and find_model(o['weights']).is_dir() else None
@@ -662,7 +666,7 @@ def _check(o):
         if o[name] not in known: raise ValueError(f"{name} '{o[name]}' is not known; there are {', '.join(known)}.")
     if not o['lr']>0 or not 0<=o['ema']<1: raise ValueError(f"lr is {o['lr']} and ema is {o['ema']}; give lr above 0 and ema in [0,1).")
     if not o['alpha']>0 or not 0<=o['teacher_share']<=1: raise ValueError(f"alpha is {o['alpha']} and teacher_share is {o['teacher_share']}; give alpha above 0 and teacher_share in [0,1].")
-    if not 0<o['grow']<=1 or not 0<o['layer_decay']<=1: raise ValueError(f"grow is {o['grow']} and layer_decay is {o['layer_decay']}; give both in (0,1].")
+    if bad := [k for k in ('grow', 'layer_decay') if not 0<o[k]<=1]: raise ValueError(f"{bad[0]} is {o[bad[0]]}; give a share in (0,1].")
     return o
 
 # %% ../nbs/03_train.ipynb #resumed-options
@@ -930,7 +934,7 @@ def defect_validate(
     print(f"{'class':18}{'images':>7}{'precision':>11}{'recall':>8}{'F1':>8}")
     for c,r in m['per_class'].items(): print(f"{c:18}{r['n']:7}{r['precision']:11.4f}{r['recall']:8.4f}{r['f1']:8.4f}")
 
-# %% ../nbs/03_train.ipynb #retrain
+# %% ../nbs/03_train.ipynb #read-recipe
 RECIPE_FORMAT = 1  # raised when an older version of this package could misread a recipe
 
 def read_recipe(
@@ -945,6 +949,7 @@ def read_recipe(
     if odd := [f'{name}: {k}' for name,o in stages for k in o if k not in known]: raise ValueError(f'{path}: {odd[0]} is no option of a training.')
     return stages
 
+# %% ../nbs/03_train.ipynb #run-recipe
 def _stage_options(o, folder, imagenet):
     "A stage's options with the names of earlier stages replaced by their folders"
     o = {k:str(folder[v]) if k in ('weights', 'teacher') and v in folder else v for k,v in o.items()}
@@ -966,6 +971,7 @@ def retrain(
         if (at/'run.json').is_file(): defect_train(data, resume=str(at))
         else: defect_train(data, out=str(at), manifest=str(manifest), **_stage_options(o, folder, imagenet))
 
+# %% ../nbs/03_train.ipynb #defect-retrain
 @command
 def defect_retrain(
     model:str, # folder or name of a model with a recipe

@@ -3,8 +3,8 @@
     python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det --imagenet lite0.pth
 
 Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The folds deal whole groups of images
-that show the same metal, as the model's own manifest has them. Each fold's network answers for the images it did not learn from,
-clean and spoiled (three copies, each by another rung of the ladders of 00d). Its confidence is fitted on one half of these
+that show the same metal, as the model's own manifest has them. Each fold's network, as its last epoch left it (no epoch is chosen by
+the images that judge), answers for the images it did not learn from, clean and spoiled (three copies, each by another rung of the ladders of 00d). Its confidence is fitted on one half of these
 images' metal and tried on the other half, then the other way round, so that no image helps to judge itself.
 Fold after fold goes into cross_validation_NAME.json beside this file; a run that was stopped goes on where it was."""
 import argparse, json, time
@@ -56,7 +56,7 @@ def main():
         out = Path(o.work)/name/f'fold{i}'; out.mkdir(parents=True, exist_ok=True); t = time.time()
         write_manifest(out/'fold.json', fold_manifest(read_manifest(folder/'split.json'), o.folds, i))
         retrain(read_recipe(folder/'recipe.json'), o.data, out/'model', out/'fold.json', o.imagenet)
-        done['folds'][str(i)] = r = judge(out/'model', o.data, o.error); r['seconds'] = round(time.time()-t)
+        done['folds'][str(i)] = r = judge(out/'model'/'last', o.data, o.error); r['seconds'] = round(time.time()-t)
         write_text(path, json.dumps(done, separators=(',', ':')).replace('{"path"', '\n{"path"') + '\n')
         print(f"fold {i}: {r['right']} of {r['n']} right, {r['spoiled_right']} of {COPIES*r['n']} spoiled ones", flush=True)
 
