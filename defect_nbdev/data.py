@@ -348,7 +348,8 @@ class Augment:
     noise:float=.06 # largest standard deviation of Gaussian noise, as a share of white
     noise_p:float=.3 # share of images
     blur:int=5 # largest kernel, pixels at size 224; scaled with the image
-    blur_p:float=.2 # share of images with one of motion, Gaussian or median blur
+    defocus:float=0. # largest radius of a lens out of focus, as a share of the image's side; it joins the blurs
+    blur_p:float=.2 # share of images with one of motion, Gaussian or median blur, or defocus
     zoom:float=0. # largest enlargement or reduction, as a share: .5 is two thirds to one and a half
     zoom_p:float=0. # share of images
     brightness:float=0. # largest change to either side, as a share of white
@@ -362,7 +363,7 @@ class Augment:
 AUGMENTS = {
     'light':Augment(geometry_p=0., clahe_p=0., noise_p=0., blur_p=0.),
     'standard':Augment(),
-    'heavy':Augment(noise=.1, blur=15, blur_p=.25, zoom=.5, zoom_p=.3, brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2)}
+    'heavy':Augment(noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3, brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2)}
 
 # %% ../nbs/00_data.ipynb #augment-parts
 def augmentations(
@@ -371,7 +372,8 @@ def augmentations(
 )->dict: # name -> albumentations transform with its probability, in the order of light, lens, sensor and file; those never used are left out
     "The training transforms by name"
     edge,k = dict(border_mode=cv2.BORDER_REFLECT_101), max(3, int(aug.blur*pre.size/224)//2*2+1)
-    blurs = [A.MotionBlur(blur_limit=(3,k), p=1), A.GaussianBlur(blur_limit=(3,k), sigma_limit=(.3,k/4), p=1), A.MedianBlur(blur_limit=(3,k), p=1)]
+    blurs = [A.MotionBlur(blur_limit=(3,k), p=1), A.GaussianBlur(blur_limit=(3,k), sigma_limit=(.5,max(1,k/6)), p=1), A.MedianBlur(blur_limit=(3,min(k, 9)), p=1)]
+    if aug.defocus: blurs.append(A.Defocus(radius=(1,max(2, round(aug.defocus*pre.size))), alias_blur=(.1,.3), p=1))
     light = A.RandomBrightnessContrast(brightness_limit=(-aug.brightness,aug.brightness), contrast_limit=(-aug.contrast,aug.contrast/2), p=aug.light_p)
     parts = {
         'rotation':A.Rotate(limit=(-aug.rotate,aug.rotate), p=aug.rotate_p, **edge),
