@@ -41,6 +41,12 @@ def spoiled(
     return noisy(image, k, i) if name=='noise' else corrupt(image, name, k, i)
 
 # %% ../nbs/02b_calibrate.ipynb #calibrate
+def _copies(samples, n):
+    "`n` spoiled copies of each image, which is read once"
+    for i,s in enumerate(samples):
+        image = read_image(s.path)
+        for k in range(n): yield spoiled(image, i*n+k)
+
 def calibrate(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
@@ -58,8 +64,9 @@ def calibrate(
     ask = lambda images: answers(model, pre, images)
     y,known = targets_of(valid, config.classes),ask(read_image(s.path) for s in train)
     logits,texture = ask(read_image(s.path) for s in valid)
-    bad = copies and (*ask(spoiled(read_image(s.path), i*copies+k) for i,s in enumerate(valid) for k in range(copies)), np.repeat(y, copies))
-    return fit_confidence(logits, texture, y, known[1], targets_of(train, config.classes), bad or None, error, unknown_share, kind, widths=texture_widths(model, texture) if kind in ('mahalanobis', 'knn') else ())
+    bad = (*ask(_copies(valid, copies)), np.repeat(y, copies)) if copies else None
+    widths = texture_widths(model, texture) if kind in ('mahalanobis', 'knn') else ()      # the other kinds look at logits
+    return fit_confidence(logits, texture, y, known[1], targets_of(train, config.classes), bad, error, unknown_share, kind, widths=widths)
 
 # %% ../nbs/02b_calibrate.ipynb #calibration-parts
 def _calibration_parts(model, data, fit_on):

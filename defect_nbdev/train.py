@@ -632,26 +632,26 @@ def typical_side(
         except (OSError, ValueError, Image.DecompressionBombError): pass                    # reported later, by the reader
     return int(np.median(sides)) if sides else 224
 
-def _size(o, gpu, given):
+def _size(found, gpu, given):
     "Side of the square the network sees: fine structure needs pixels, and pixels cost time"
     if gpu: return 224
-    side = typical_side(read_samples(o['data'])) if Path(o['data']).is_dir() else 224
+    side = typical_side(found)
     return max(given.preprocess.size if given else 0, 128 if side<=256 else 224)
 
-def _uneven(o):
+def _uneven(found):
     "Has the largest class more than twice the images of the smallest?"
-    n = read_samples(o['data']).counts().values() if Path(o['data']).is_dir() else (1,)
+    n = found.counts().values()
     return max(n)>2*min(n)
 
 # %% ../nbs/03_train.ipynb #defaults
 def _defaults(o):
     "Fill what the user left open, for this machine, these images and these weights"
-    gpu = torch.cuda.is_available(); given = load_config(o['weights']) if o['weights'] and find_model(o['weights']).is_dir() else None
+    found,gpu = read_samples(o['data']),torch.cuda.is_available(); given = load_config(o['weights']) if o['weights'] and find_model(o['weights']).is_dir() else None
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     scratch = not o['pretrained'] and o['weights'] is None
     own = {'backbone':given.backbone if given else 'resnet50', 'normalize':given.preprocess.normalize if given else 'image',
-           'precision':native_precision('cuda' if gpu else 'cpu'), 'size':o['size'] or _size(o, gpu, given), 'batch':64 if gpu else 32,
-           'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1)), 'balanced':o['balanced'] if o['balanced'] is not None else _uneven(o)}
+           'precision':native_precision('cuda' if gpu else 'cpu'), 'size':o['size'] or _size(found, gpu, given), 'batch':64 if gpu else 32,
+           'lr':1e-3 if scratch else 3e-4, 'workers':min(8, max(1, cores-1)), 'balanced':o['balanced'] if o['balanced'] is not None else _uneven(found)}
     return {k:own.get(k) if v is None else v for k,v in o.items()}
 
 # %% ../nbs/03_train.ipynb #check-options
@@ -706,7 +706,6 @@ def _options(o):
     if o['resume']: return _resumed(o['resume'], {k:v for k,v in o.items() if v!=default[k]})
     if o['data'] is None: raise ValueError('give the folder with the images, or --resume with the folder of a training.')
     _refuse_used(Path(o['out']))
-    if not Path(o['data']).is_dir(): read_samples(o['data'])                       # says what is wrong with it
     return _check(_defaults(o))
 
 # %% ../nbs/03_train.ipynb #begin-training
@@ -762,7 +761,7 @@ def _divided(o, acc):
 
 # %% ../nbs/03_train.ipynb #prepare-training
 def _prepare(o):
-    "Everything before the first step: (Trainer, ModelConfig, SplitManifest, validation Samples)"
+    "Everything before the first step: (Trainer, ModelConfig, SplitManifest, training Samples, validation Samples)"
     s = Settings(**{k:o[k] for k in Settings.__dataclass_fields__ if k in o}); going_on = (Path(o['out'])/'checkpoint.safetensors').is_file()
     acc = make_accelerator(settings=s, logs=str(Path(o['out'])/'tensorboard') if o['tensorboard'] else None); set_seed(s.seed)
     start = dict(pretrained=o['pretrained'] and not going_on, weights=None if going_on else o['weights'], attention=o['attention'])      # a checkpoint has its own
@@ -773,7 +772,7 @@ def _prepare(o):
                   pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device))
     teacher = o['teacher'] and load_model(o['teacher'], train.classes)[0]
     trainer = Trainer(model, *_loaders(train, valid, o, pre, aug), s, teacher, acc)
-    return trainer, ModelConfig(o['backbone'], train.classes, pre, attention=o['attention'], augment=asdict(aug), training=record), manifest, valid
+    return trainer, ModelConfig(o['backbone'], train.classes, pre, attention=o['attention'], augment=asdict(aug), training=record), manifest, train, valid
 
 def _find_lr(trainer, out):
     "Suggest a learning rate"
@@ -805,13 +804,12 @@ def _every(minutes, path):
     return pause
 
 # %% ../nbs/03_train.ipynb #run-to-end
-def _calibrated(out, model, config, manifest, valid, o):
+def _calibrated(out, model, config, train, valid):
     "Fit the confidence of the best model; one that cannot be fitted is said and left out, the model stays"
-    train = apply_manifest(manifest, o['data']).part('train')
     try: calibrate(model, config, train, valid).save(out)
     except (ValueError, np.linalg.LinAlgError) as e: print(f'no confidence was fitted: {e}')
 
-def _run(trainer, config, manifest, valid, o):
+def _run(trainer, config, manifest, train, valid, o):
     "Fit, then write the best epoch's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
     if acc.is_main_process:
@@ -822,7 +820,7 @@ def _run(trainer, config, manifest, valid, o):
     trainer.fit(keep, _every(o['save_every'], path))
     acc.wait_for_everyone()
     model,config = load_model(out)
-    if acc.is_main_process and o['confidence']: _calibrated(out, model, config, manifest, valid, o)
+    if acc.is_main_process and o['confidence']: _calibrated(out, model, config, train, valid)
     logits,y = predict_logits(model.to(acc.device), trainer.valid_loader, acc)
     acc.end_training()
     if not acc.is_main_process: return
@@ -848,7 +846,7 @@ def defect_train(
     batch:int=None, # images a step and process (32 on a CPU, 64 on a GPU)
     lr:float=None, # peak learning rate (3e-4 from pretrained weights, 1e-3 from nothing)
     pretrained:bool_arg=True, # start from timm's ImageNet weights
-    weights:str=None, # start from this backbone weights file, model folder or shipped model (neu-resnet50, neu-lite0) instead
+    weights:str=None, # start from this backbone weights file, model folder or shipped model (neu-resnet50) instead
     teacher:str=None, # folder of a trained model whose answers and features are learned as well
     teacher_share:float=.5, # of the loss that asks for the teacher's answers
     gamma:float=2., # of the focal loss; with 0 and --alpha 1 it is cross-entropy
