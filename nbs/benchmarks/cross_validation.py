@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from defect_nbdev.calibrate import spoiled
+from defect_nbdev.calibrate import as_usual, spoiled
 from defect_nbdev.confidence import fit_confidence
 from defect_nbdev.data import read_image, targets_of, write_text
 from defect_nbdev.model import answers, find_model, load_model, texture_widths
@@ -35,12 +35,12 @@ def judge(folder, data, error):
     model,config = load_model(folder); manifest = read_manifest(Path(folder)/'split.json'); marked = apply_manifest(manifest, data)
     valid,train = marked.part('validation'),marked.part('train'); group = np.array([e.group for e in manifest.part('validation')])
     y = np.array(targets_of(valid, config.classes)); ask = lambda images: [t.numpy() for t in answers(model, config.preprocess, images)]
-    _,usual = ask(read_image(s.path) for s in train); z,f = ask(read_image(s.path) for s in valid)
+    _,usual = ask(as_usual(train)); learned = np.repeat(targets_of(train, config.classes), 2); z,f = ask(read_image(s.path) for s in valid)
     z2,f2 = ask(spoiled(read_image(s.path), 10_000 + i*COPIES+k) for i,s in enumerate(valid) for k in range(COPIES)); y2 = np.repeat(y, COPIES)
     rows,spoil = [None]*len(y),[None]*len(y2); raw = np.exp(z-z.max(1, keepdims=True)); raw /= raw.sum(1, keepdims=True)
     for fit,own in GroupKFold(2).split(y, y, group):
         both = lambda i: (i[:,None]*COPIES + np.arange(COPIES)).ravel()
-        c = fit_confidence(z[fit], f[fit], y[fit], usual, targets_of(train, config.classes), (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=texture_widths(model, f))
+        c = fit_confidence(z[fit], f[fit], y[fit], usual, learned, (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=texture_widths(model, f))
         for out,idx,j in (rows, own, c.apply(z[own], f[own])),(spoil, both(own), c.apply(z2[both(own)], f2[both(own)])):
             for i,p,s,n,v in zip(idx, j.probs, j.sets, j.scores, j.verdicts): out[i] = [rounded(p), ''.join('01'[int(b)] for b in s), round(float(n), 2), str(v)]
     images = [{'path':e.path, 'truth':int(t), 'raw':rounded(r), 'judged':a, 'spoiled':spoil[i*COPIES:(i+1)*COPIES]} for i,(e,t,r,a) in enumerate(zip(manifest.part('validation'), y, raw, rows))]
@@ -56,7 +56,9 @@ def main():
         out = Path(o.work)/name/f'fold{i}'; out.mkdir(parents=True, exist_ok=True); t = time.time()
         write_manifest(out/'fold.json', fold_manifest(read_manifest(folder/'split.json'), o.folds, i))
         retrain(read_recipe(folder/'recipe.json'), o.data, out/'model', out/'fold.json', o.imagenet)
-        done['folds'][str(i)] = r = judge(out/'model'/'last', o.data, o.error); r['seconds'] = round(time.time()-t)
+        r = judge(out/'model'/'last', o.data, o.error); r['seconds'] = round(time.time()-t)
+        if path.is_file(): done = json.loads(path.read_text()) # another process may have judged another fold meanwhile
+        done['folds'][str(i)] = r
         write_text(path, json.dumps(done, separators=(',', ':')).replace('{"path"', '\n{"path"') + '\n')
         print(f"fold {i}: {r['right']} of {r['n']} right, {r['spoiled_right']} of {COPIES*r['n']} spoiled ones", flush=True)
 

@@ -23,7 +23,8 @@ import skimage, sklearn.datasets
 import torch
 from accelerate.utils import set_seed
 
-import defect_nbdev.confidence, defect_nbdev.model
+import defect_nbdev.calibrate, defect_nbdev.confidence, defect_nbdev.model
+from defect_nbdev.calibrate import as_usual
 from defect_nbdev.confidence import NOVELTY_KINDS, VERDICTS, attainable_error, auroc, false_alarm_at, fit_novelty, load_confidence, threshold_at
 from defect_nbdev.data import (AUGMENTS, NEU_CLASSES, Preprocess, SteelDataset, decode, eval_transform, make_loader, read_image, read_samples,
                                targets_of, to_rgb, train_transform, write_text)
@@ -153,8 +154,8 @@ def measure(folder, data):
     "One saved model against all strangers"
     model,config = load_model(folder); train,valid,groups = parts_of(folder/'split.json', data); labels = np.array([s.label for s in valid])
     ask = lambda images: asked(model, config.preprocess, images)
-    learned,known = ask(read_image(s.path) for s in train),ask(read_image(s.path) for s in valid)
-    others = {k:ask(strangers(k)) for k in (*STRANGERS, *GENERATED)}; found = scores_of(learned, np.array(targets_of(train, config.classes)), known)
+    learned,known = ask(as_usual(train)),ask(read_image(s.path) for s in valid)
+    others = {k:ask(strangers(k)) for k in (*STRANGERS, *GENERATED)}; found = scores_of(learned, np.repeat(targets_of(train, config.classes), 2), known)
     scores,also = ({k:judged(f, known, others, labels, groups) for k,f in part.items()} for part in found)
     out = {'backbone':config.backbone, 'n_train':len(train), 'n_known':len(valid), 'right':right(known, valid, config.classes), 'n':{k:len(v[0]) for k,v in others.items()}, 'scores':scores, 'also':also}
     if (c := load_confidence(folder)) is not None:
@@ -180,8 +181,9 @@ def leave_out(label, train, valid, recipe, keep):
     else:
         net,config = learn_without(learn, judge, recipe)
         if at: save_model(net, at, config)
-    learned,known,other = (asked(net, config.preprocess, (read_image(x.path) for x in part)) for part in (learn, judge, new))
-    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':false_alarm_at(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.array(targets_of(learn, config.classes)), known))
+    ask = lambda images: asked(net, config.preprocess, images)
+    learned,known,other = ask(as_usual(learn)),*(ask(read_image(x.path) for x in part) for part in (judge, new))
+    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':false_alarm_at(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.repeat(targets_of(learn, config.classes), 2), known))
     return {'n_known':len(judge), 'n_new':len(new), 'right':right(known, judge, config.classes), 'scores':scores, 'also':also}
 
 def main():
@@ -191,7 +193,7 @@ def main():
     p.add_argument('--size', type=int, default=96); p.add_argument('--epochs', type=int, default=3); p.add_argument('--seed', type=int, default=0)
     o = p.parse_args(); done = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}
     def save(key): now = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}; write_text(o.out, json.dumps({**now, key:done[key]}, indent=1) + '\n')
-    code = {Path(m.__file__).name:file_sha256(m.__file__) for m in (defect_nbdev.confidence, defect_nbdev.model)}
+    code = {Path(m.__file__).name:file_sha256(m.__file__) for m in (defect_nbdev.calibrate, defect_nbdev.confidence, defect_nbdev.model)}
     if not o.models and not o.leave_out: p.error('give --models, or --leave_out with --manifest.')
     if o.models:
         folders = {find_model(m).resolve().name:find_model(m) for m in o.models}; old = done.get('models', {}); done['models'] = {}
