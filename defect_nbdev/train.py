@@ -656,7 +656,7 @@ def _defaults(o):
 
 # %% ../nbs/03_train.ipynb #check-options
 _LEAST = {'epochs':1, 'size':32, 'batch':2, 'workers':0, 'patience':0, 'accumulate':1, 'freeze':0, 'gamma':0, 'mixup':0}
-_KNOWN = {'precision':('fp32', 'bf16'), 'split':SPLITS, 'augment':tuple(AUGMENTS), 'normalize':('image', 'fixed')}
+_KNOWN = {'precision':('fp32', 'bf16'), 'split':SPLITS, 'augment':tuple(AUGMENTS), 'normalize':('image', 'fixed'), 'keep':('best', 'last')}
 
 def _check(o):
     "Refuse what no training can be made of"
@@ -674,7 +674,7 @@ def _begun_options(folder):
     "The options of a training that has begun and not ended"
     folder = Path(folder); path = folder/'run.json'
     if not path.is_file(): raise ValueError(f'{folder}: no training was begun here; --resume takes the folder that was its --out.')
-    try: told = json.loads(path.read_text(encoding='utf-8')); o,form = dict(told['options']),int(told['format'])
+    try: told = json.loads(path.read_text(encoding='utf-8')); o,form = {'keep':'best', **told['options']},int(told['format'])
     except (ValueError, KeyError, TypeError) as e: raise ValueError(f'{path}: damaged ({e}).') from None
     if form>RUN_FORMAT: raise ValueError(f'{path}: written by a newer version (format {form}, this one reads up to {RUN_FORMAT}); update defect_nbdev.')
     if form<RUN_FORMAT: raise ValueError(f'{path}: begun by an older version (format {form}, now {RUN_FORMAT}), whose options meant something else; start anew in another --out.')
@@ -792,7 +792,7 @@ def _keep(trainer, config, manifest, o, best):
     record = {**config.training, 'epoch':h['epoch'], 'valid_accuracy':round(h['valid_accuracy'], 6)}
     config = replace(config, evidence_scale=trainer.scale, cell_offset=trainer.offset, training=record)
     write_history(out/'history.csv', trainer.history)
-    for folder in [out/'last'] + [out]*best: save_model(trainer.current, folder, config, o['fp16']); write_manifest(folder/'split.json', manifest)
+    for folder in [out/'last'] + [out]*(best or o['keep']=='last'): save_model(trainer.current, folder, config, o['fp16']); write_manifest(folder/'split.json', manifest)
     save_checkpoint(trainer, out/'checkpoint.safetensors')
 
 def _every(minutes, path):
@@ -810,7 +810,7 @@ def _calibrated(out, model, config, train, valid):
     except (ValueError, np.linalg.LinAlgError) as e: print(f'no confidence was fitted: {e}')
 
 def _run(trainer, config, manifest, train, valid, o):
-    "Fit, then write the best epoch's results; only the first process writes"
+    "Fit, then write the model's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
     if acc.is_main_process:
         for p in [*out.glob('.*.[0-9]*.tmp'), *(out/'last').glob('.*.[0-9]*.tmp')]: p.unlink()     # of a process that was killed while it wrote
@@ -858,6 +858,7 @@ def defect_train(
     split:str='auto', # who judges: auto, grouped, folder or random (see the page on splits)
     manifest:str=None, # use the split in this file again
     ema:float=0., # decay of a moving average of the weights per step, 0 for none
+    keep:str='best', # the epoch that becomes the model: best, or last, which the judging images did not choose
     patience:int=0, # stop after so many epochs without a better result, 0 for never
     accumulate:int=1, # batches whose gradients make one step
     freeze:int=0, # first epochs in which the backbone stays as it is
@@ -881,7 +882,7 @@ def defect_train(
         if find_lr: return _find_lr(trainer, Path(out))
         m = _run(trainer, *rest, o)
     if not m: return                                                              # only the first process has something to say
-    print('best epoch: {right} of {n} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['accuracy_95'], **m))
+    print(o['keep'] + ' epoch: {right} of {n} right, {accuracy:.2%} (95 % interval {0:.1%} to {1:.1%})'.format(*m['accuracy_95'], **m))
     if m['leaked']: print(_unfair(m))
     print(f"model in {o['out']}; look at it with: python app.py --model {o['out']}")
 
