@@ -13,7 +13,7 @@ import numpy as np
 
 from .confidence import Confidence, fit_confidence
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
-from .data import BadImage, Samples, command, read_image, read_samples, targets_of
+from .data import BadImage, Samples, command, evenly, read_image, read_samples, targets_of
 from .model import ModelConfig, ScratchDetector, answers, find_model, load_model, texture_widths
 from .splits import known_parts, leaks, read_manifest
 
@@ -26,8 +26,7 @@ def usable(
     def good(s):
         try: read_image(s.path); return True
         except BadImage: return False
-    some = [samples[i] for i in np.unique(np.linspace(0, len(samples)-1, min(most, len(samples))).round().astype(int))] if len(samples) else []
-    return replace(samples, samples=tuple(s for s in some if good(s)))
+    return replace(samples, samples=tuple(samples[i] for i in evenly(len(samples), most) if good(samples[i])))
 
 # %% ../nbs/02b_calibrate.ipynb #spoiled
 _RUNGS = [(name, k) for name in CORRUPTIONS for k in range(1, 6)] + [('noise', db) for db in NOISE_DB]

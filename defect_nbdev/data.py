@@ -6,8 +6,8 @@
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUTS', 'AUGMENTS', 'class_name', 'BadImage',
            'to_uint8', 'to_rgb', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples', 'Preprocess',
            'resize_to', 'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode', 'SteelDataset',
-           'EpochSampler', 'balanced', 'make_loader', 'targets_of', 'reuse_memory', 'write_atomic', 'write_text',
-           'left_out', 'command']
+           'EpochSampler', 'balanced', 'make_loader', 'targets_of', 'evenly', 'reuse_memory', 'write_atomic',
+           'write_text', 'left_out', 'command']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
@@ -488,6 +488,14 @@ def targets_of(
     "Each sample's index in `classes`"
     if unknown := sorted({s.label for s in samples} - set(classes)): raise ValueError(f'the images are labelled {unknown}, which the model does not know; it knows {list(classes)}.')
     return [classes.index(s.label) for s in samples]
+
+# %% ../nbs/00_data.ipynb #evenly
+def evenly(
+    n:int, # how many there are
+    most:int, # how many are wanted, 1 or more
+)->np.ndarray: # indices, rising
+    "A spread over a list that is too long to be used whole"
+    return np.unique(np.linspace(0, n-1, min(most, n)).round().astype(int)) if n else np.arange(0)
 
 # %% ../nbs/00_data.ipynb #reuse-memory
 def reuse_memory()->bool: # whether there was an allocator that listens

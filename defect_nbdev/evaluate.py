@@ -30,10 +30,10 @@ from tqdm.auto import tqdm
 
 from .confidence import VERDICTS, Judgement, brier, calibration_error, coverage, load_confidence, nll, plot_reliability, reliability
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
-from .data import Samples, command, read_image, resize_to, targets_of, write_atomic, write_text
+from .data import Samples, command, evenly, read_image, resize_to, targets_of, write_atomic, write_text
 from .model import ModelConfig, ScratchDetector, _versions, answers, find_model, load_model
 from .splits import file_sha256, grouped_kfold, SplitManifest, known_parts, read_manifest
-from .train import _judged, _unfair, fair_metrics, make_accelerator, plot_confusion, wilson
+from .train import _judged, _refuse_seen, _unfair, fair_metrics, make_accelerator, plot_confusion, wilson
 
 # %% ../nbs/03a_evaluate.ipynb #answers
 class Pictures:
@@ -284,8 +284,7 @@ def measure(
     "Ask a saved model about a folder of labelled images"
     if batch<1: raise ValueError(f'batch is {batch}; give 1 or more.')
     folder = find_model(model); net,config = load_model(folder); own = folder/'split.json'; used,_,seen,unlisted = _judged(model, data, split, 32)
-    if seen and not leaky:
-        raise ValueError(f'{model}: in training it has seen {len(seen)} of these {len(used)} images or their metal ({seen[0]}{" …"*(len(seen)>1)}); --leaky measures all the same.')
+    if not leaky: _refuse_seen(model, used, seen)
     manifest = read_manifest(own) if own.is_file() else None; net = net.to(make_accelerator().device, memory_format=torch.channels_last)
     m = Measured(folder.resolve().name, net, config, load_confidence(folder), used, Pictures(s.path for s in used), np.array(targets_of(used, config.classes)),
                  _groups(manifest, used), seen, unlisted, manifest, batch)
@@ -378,7 +377,7 @@ def some(
 )->Measured: # fewer images, for what is asked many times
     "A spread of the images"
     if most<1: raise ValueError(f'most is {most}; give 1 or more images.')
-    own = np.unique(np.linspace(0, len(m.targets)-1, min(most, len(m.targets))).round().astype(int))
+    own = evenly(len(m.targets), most)
     return replace(m, images=Pictures(m.images.paths[i] for i in own), targets=m.targets[own], groups=m.groups[own])
 
 def ladder_part(

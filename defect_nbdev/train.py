@@ -34,7 +34,7 @@ from torchmetrics.functional.classification import (multiclass_accuracy, multicl
 from tqdm.auto import tqdm
 
 from .calibrate import calibrate
-from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, left_out,
+from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, evenly, left_out,
                                make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
                                write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
@@ -390,7 +390,7 @@ def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be
 @patch(as_prop=True)
 def offset(self:Trainer)->float: # cells
     "Where the cells of the model that would be saved look, on 32 validation images of all classes"
-    data = self.valid_loader.dataset; some = np.linspace(0, len(data)-1, min(32, len(data))).round().astype(int)
+    data = self.valid_loader.dataset; some = evenly(len(data), 32)
     return cell_offset(self.current, torch.stack([data[i][0] for i in some]).to(self.acc.device, memory_format=torch.channels_last))
 
 @patch(as_prop=True)
@@ -626,7 +626,7 @@ def typical_side(
 )->int: # pixels
     "The shorter side of the median image, from the files' headers"
     sides = []
-    for i in np.linspace(0, len(samples)-1, min(some, len(samples))).round().astype(int):
+    for i in evenly(len(samples), some):
         try:
             with Image.open(samples[i].path) as im: sides.append(min(im.size))
         except (OSError, ValueError, Image.DecompressionBombError): pass                    # reported later, by the reader
@@ -895,6 +895,10 @@ def _judged(model, data, split, size):
     listed = {e.sha256 for e in manifest.images} if manifest else ()
     return used, images, leaks(manifest, used) if manifest else [], sum(file_sha256(s.path) not in listed for s in used)
 
+def _refuse_seen(model, used, seen):
+    "A model is not measured on what it has seen"
+    if seen: raise ValueError(f"{model}: in training it has seen {len(seen)} of these {len(used)} images or their metal ({'; '.join(map(str, seen[:3]))}{' …'*(len(seen)>3)}); --leaky measures all the same.")
+
 def validate_model(
     model, # folder of a saved model
     data, # a folder in any layout `read_samples` knows
@@ -905,9 +909,7 @@ def validate_model(
     "Measure a saved model on a folder of labelled images"
     net,config = load_model(model); acc = make_accelerator()
     used,images,seen,unlisted = _judged(model, data, split, config.preprocess.size)
-    if seen and not leaky:
-        named = '; '.join(map(str, seen[:3])) + ' …'*(len(seen)>3)
-        raise ValueError(f'{model}: in training it has seen {len(seen)} of these {len(used)} images or their metal ({named}); --leaky measures all the same.')
+    if not leaky: _refuse_seen(model, used, seen)
     loader = acc.prepare(make_loader(SteelDataset(images, targets_of(used, config.classes), eval_transform(config.preprocess)), batch))
     logits,y = predict_logits(net.to(acc.device, memory_format=torch.channels_last), loader, acc)
     return {**fair_metrics(logits, y, config.classes, used, seen), 'unlisted':unlisted}, used
