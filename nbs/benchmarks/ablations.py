@@ -19,7 +19,7 @@ from defect_nbdev.model import answers, load_model
 from defect_nbdev.splits import apply_manifest, read_manifest
 from defect_nbdev.train import defect_train
 
-BASE = dict(backbone='tf_efficientnet_lite0', epochs=4, size=96, lr=5e-4, ema=.98, workers=0, confidence=False)
+BASE = dict(backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98, workers=0, confidence=False)
 ROWS = {
     'base: focal loss, attention, heavy, image normalisation, EMA':{},
     'cross-entropy instead of focal loss':dict(gamma=0., alpha=1.),
