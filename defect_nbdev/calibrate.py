@@ -39,7 +39,7 @@ def spoiled(
     name,k = _RUNGS[np.random.default_rng(i).integers(len(_RUNGS))]
     return noisy(image, k, i) if name=='noise' else corrupt(image, name, k, i)
 
-# %% ../nbs/02b_calibrate.ipynb #calibrate
+# %% ../nbs/02b_calibrate.ipynb #as-usual
 def _copies(samples, n):
     "`n` spoiled copies of each image, which is read once"
     for i,s in enumerate(samples):
@@ -54,6 +54,7 @@ def as_usual(
         image = read_image(s.path)
         yield image; yield corrupt(image, 'rotation', 1 + i%5, i)
 
+# %% ../nbs/02b_calibrate.ipynb #calibrate
 def calibrate(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
