@@ -51,7 +51,8 @@ def judge(folder, data, error):
 def one(folder, data, out, manifest, imagenet, error):
     "Run the recipe by a manifest and judge what comes of it"
     out.mkdir(parents=True, exist_ok=True); t = time.time(); write_manifest(out/'fold.json', manifest)
-    retrain(read_recipe(folder/'recipe.json'), data, out/'model', out/'fold.json', imagenet)
+    stages = [(name, {**options, 'confidence':False}) for name,options in read_recipe(folder/'recipe.json')]     # judge fits its own, on other images
+    retrain(stages, data, out/'model', out/'fold.json', imagenet)
     r = judge(out/'model'/'last', data, error); return {**r, 'seconds':round(time.time()-t)}
 
 def main():
