@@ -470,8 +470,8 @@ def plain(
 def _fairness_part(m):
     "What is known about what the model has seen"
     f = fair_metrics(torch.tensor(m.said.probs), torch.tensor(m.targets), tuple(m.config.classes), m.samples, m.seen)
-    chose = known_parts(m.manifest, m.samples).part('validation') if m.manifest else (); how = m.manifest and m.manifest.how
-    told = {'leaked':len(m.seen), 'chose':len(chose), 'unlisted':m.unlisted, 'manifest':m.manifest is not None, 'how':how, 'examples':[str(s) for s in m.seen[:10]]}
+    judged = len(known_parts(m.manifest, m.samples).part('validation')) if m.manifest else 0; how = m.manifest and m.manifest.how
+    told = {'leaked':len(m.seen), 'judged':judged, 'chose':0 if m.config.training.get('keep')=='last' else judged, 'unlisted':m.unlisted, 'manifest':m.manifest is not None, 'how':how, 'examples':[str(s) for s in m.seen[:10]]}
     return {**told, **({'fair':f['fair']} if 'fair' in f else {}), **({'says':_unfair(f)} if m.seen else {})}
 
 def _setting(m, data, split, start):
@@ -572,7 +572,7 @@ _BELIEF = {'confidence':('claims on average', '.1%'), 'gap':('claims more than i
 def _probability_html(r, pictures):
     told = 'A model that says 90 % should be right nine times in ten. Below the first line, nearer to 0 is better. '
     told += 'Its probabilities were calibrated after training.' if r['model']['calibrated'] else 'They come from the network as they are, without calibration.'
-    if r['model']['calibrated'] and r['fairness']['chose']: told += ' If that was done on these very images, as is usual, this chapter and the next flatter it.'
+    if r['model']['calibrated'] and r['fairness']['judged']: told += ' If that was done on these very images, as is usual, this chapter and the next flatter it.'
     return _chapter('Whether its probabilities can be believed', told, table(['', 'value'], [[name, interval(r, 'probabilities', k, form=form)] for k,(name,form) in _BELIEF.items()]),
                     pictures('reliability', 'Bars: how often it is right. Dots: what it claims. Where a bar ends below its dot, it claims too much.'))
 

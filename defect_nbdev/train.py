@@ -767,7 +767,7 @@ def _prepare(o):
     start = dict(pretrained=o['pretrained'] and not going_on, weights=None if going_on else o['weights'], attention=o['attention'])      # a checkpoint has its own
     model = start_model(o['backbone'], read_samples(o['data']).classes, **start)    # before the split, which takes longer: this can fail
     manifest,train,valid = _divided(o, acc); pre,aug = Preprocess(size=o['size'], normalize=o['normalize']),AUGMENTS[o['augment']]
-    record = dict(asdict(s), batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], augment=o['augment'], data=Path(o['data']).resolve().name,
+    record = dict(asdict(s), keep=o['keep'], batch=o['batch'], processes=acc.num_processes, balanced=o['balanced'], augment=o['augment'], data=Path(o['data']).resolve().name,
                   layout=train.layout, split=manifest.how, n_train=len(train), n_valid=len(valid), weights=_record(o['weights']),
                   pretrained=bool(o['pretrained']) and o['weights'] is None, teacher=_record(o['teacher']), device=str(acc.device))
     teacher = o['teacher'] and load_model(o['teacher'], train.classes)[0]
