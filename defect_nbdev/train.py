@@ -846,7 +846,7 @@ def defect_train(
     batch:int=None, # images a step and process (32 on a CPU, 64 on a GPU)
     lr:float=None, # peak learning rate (3e-4 from pretrained weights, 1e-3 from nothing)
     pretrained:bool_arg=True, # start from timm's ImageNet weights
-    weights:str=None, # start from this backbone weights file, model folder or shipped model (neu-resnet50) instead
+    weights:str=None, # start from this backbone weights file, model folder or shipped model (neu-resnet50, neu-lite0) instead
     teacher:str=None, # folder of a trained model whose answers and features are learned as well
     teacher_share:float=.5, # of the loss that asks for the teacher's answers
     gamma:float=2., # of the focal loss; with 0 and --alpha 1 it is cross-entropy
