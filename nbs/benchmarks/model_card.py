@@ -7,8 +7,6 @@ cross_validation_NAME.json and unknown.json beside this file where they are. Wri
 import argparse, json
 from pathlib import Path
 
-import numpy as np
-
 from defect_nbdev.data import write_text
 from defect_nbdev.model import find_model, load_config
 from defect_nbdev.splits import read_manifest
@@ -51,16 +49,17 @@ def card(name):
     home = find_model(name); c,m,manifest = load_config(home),json.loads((home/'metrics.json').read_text()),read_manifest(home/'split.json'); conf = json.loads((home/'confidence.json').read_text())
     parts = {p:len(manifest.part(p)) for p in ('train', 'validation')}; report = told(f'report_{name}.json'); size = (home/'model.safetensors').stat().st_size/1e6
     words = '\n'.join(f'- {s}' for s in report['verdict']) if report else ''
+    kept = 'No epoch was chosen by these images: the last one is shipped.' if c.training.get('keep')=='last' else 'They also chose the epoch that is shipped.'
     promise = ', '.join(f'{k} {e:.1%}' for k,e in zip(c.classes, conf['errors']))
     return f"""# {name}
 
-A `ScratchDetector` with the backbone `{c.backbone}` that names six defects of hot-rolled steel: {', '.join(c.classes)}. It reads images squashed to {c.preprocess.size} × {c.preprocess.size} pixels, each {'by its own mean and contrast' if c.preprocess.normalize=='image' else 'by fixed numbers'}. Weights are stored in half precision ({size:.0f} MB) and used in single. `config.json` holds everything needed to use them and the record of every stage of the training; `confidence.json` its calibration, label sets and unknown-score.
+A `ScratchDetector` with the backbone `{c.backbone}` that names {len(c.classes)} defects of hot-rolled steel: {', '.join(c.classes)}. It reads images squashed to {c.preprocess.size} × {c.preprocess.size} pixels, each {'by its own mean and contrast' if c.preprocess.normalize=='image' else 'by fixed numbers'}. Weights are stored in half precision ({size:.0f} MB) and used in single. `config.json` holds everything needed to use them and the record of every stage of the training; `confidence.json` its calibration, label sets and unknown-score.
 
 ## How good it is
 
 On images whose metal was kept out of the training ({manifest.how}), {counted(m)}
 
-No epoch was chosen by these images: the last one is shipped. The recipe (size, epochs, augmentation) was found by trials on this same part, which flatters a little. Measured on a CPU, with the stored weights, by
+{kept} The recipe (size, epochs, augmentation) was found by trials on this same part, which flatters a little. Measured on a CPU, with the stored weights, by
 
 ```sh
 defect_validate {name} ../shared/neu-det --out defect_nbdev/weights/{name}/metrics.json
@@ -82,11 +81,11 @@ The report of `defect_eval` in words (its probabilities were calibrated on these
 
 {stages(read_recipe(home/'recipe.json'))}
 
-Trained on {c.training['device']}, two cores of an AMD EPYC. Another processor rounds differently, so weights made again are not the same to the bit.
+Trained on: {c.training['device']}. Another processor rounds differently, so weights made again are not the same to the bit.
 
 ## Limits
 
-- It knows six defects of one mill and one camera's grey 200 × 200 crops. Another camera, scale or steel needs its own images and its own measurement.
+- It knows {len(c.classes)} defects of one mill and one camera's grey 200 × 200 crops. Another camera, scale or steel needs its own images and its own measurement.
 - Label sets promise that the true class is missing with a chance of at most: {promise}. Less needs more images than the validation part has.
 {stranger(told('unknown.json'), name)}- A heatmap shows what raised the score of a class; it does not outline a defect. How often it points at the defect is counted in `nbs/04_gradcam.ipynb`.
 - The NEU images are for research use and are not part of this project.
