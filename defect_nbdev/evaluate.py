@@ -471,7 +471,8 @@ def _fairness_part(m):
     "What is known about what the model has seen"
     f = fair_metrics(torch.tensor(m.said.probs), torch.tensor(m.targets), tuple(m.config.classes), m.samples, m.seen)
     judged = len(known_parts(m.manifest, m.samples).part('validation')) if m.manifest else 0; how = m.manifest and m.manifest.how
-    told = {'leaked':len(m.seen), 'judged':judged, 'chose':0 if m.config.training.get('keep')=='last' else judged, 'unlisted':m.unlisted, 'manifest':m.manifest is not None, 'how':how, 'examples':[str(s) for s in m.seen[:10]]}
+    t = m.config.training; free = t.get('keep')=='last' and not t.get('patience')                # neither the epoch nor the end was chosen by them
+    told = {'leaked':len(m.seen), 'judged':judged, 'chose':0 if free else judged, 'unlisted':m.unlisted, 'manifest':m.manifest is not None, 'how':how, 'examples':[str(s) for s in m.seen[:10]]}
     return {**told, **({'fair':f['fair']} if 'fair' in f else {}), **({'says':_unfair(f)} if m.seen else {})}
 
 def _setting(m, data, split, start):

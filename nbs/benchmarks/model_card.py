@@ -49,7 +49,7 @@ def card(name):
     home = find_model(name); c,m,manifest = load_config(home),json.loads((home/'metrics.json').read_text()),read_manifest(home/'split.json'); conf = json.loads((home/'confidence.json').read_text())
     parts = {p:len(manifest.part(p)) for p in ('train', 'validation')}; report = told(f'report_{name}.json'); size = (home/'model.safetensors').stat().st_size/1e6
     words = '\n'.join(f'- {s}' for s in report['verdict']) if report else ''
-    kept = 'No epoch was chosen by these images: the last one is shipped.' if c.training.get('keep')=='last' else 'They also chose the epoch that is shipped.'
+    kept = 'No epoch was chosen by these images: the last one is shipped.' if c.training.get('keep')=='last' and not c.training.get('patience') else 'They also chose the epoch that is shipped.'
     promise = ', '.join(f'{k} {e:.1%}' for k,e in zip(c.classes, conf['errors']))
     return f"""# {name}
 
