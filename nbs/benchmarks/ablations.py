@@ -20,6 +20,7 @@ from defect_nbdev.splits import apply_manifest, read_manifest
 from defect_nbdev.train import defect_train
 
 BASE = dict(backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98, workers=0, confidence=False)
+FROM_NOTHING = dict(backbone='resnet14', weights=None, pretrained=False, lr=1e-3, epochs=6)
 ROWS = {
     'base: focal loss, attention, heavy, image normalisation, EMA':{},
     'cross-entropy instead of focal loss':dict(gamma=0., alpha=1.),
@@ -31,7 +32,9 @@ ROWS = {
     'mixup 0.2':dict(mixup=.2),
     'larger images, 128 px':dict(size=128),
     'generated steel first':dict(weights='generated'),
-    'no ImageNet weights':dict(weights=None, pretrained=False, lr=1e-3)}
+    'no ImageNet weights':dict(weights=None, pretrained=False, lr=1e-3),
+    'resnet14 from nothing, 6 epochs':FROM_NOTHING,
+    'resnet14 from nothing, 6 epochs, neu-lite0 as teacher':dict(FROM_NOTHING, teacher='neu-lite0')}
 
 def judge(folder, data):
     "The last epoch's network on the validation images and on spoiled copies"

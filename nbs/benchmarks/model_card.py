@@ -50,6 +50,7 @@ def card(name):
     parts = {p:len(manifest.part(p)) for p in ('train', 'validation')}; report = told(f'report_{name}.json'); size = (home/'model.safetensors').stat().st_size/1e6
     words = '\n'.join(f'- {s}' for s in report['verdict']) if report else ''
     kept = 'No epoch was chosen by these images: the last one is shipped.' if c.training.get('keep')=='last' and not c.training.get('patience') else 'They also chose the epoch that is shipped.'
+    remark = json.loads((home/'recipe.json').read_text()).get('remark'); remark = f'\n\n{remark}' if remark else ''
     promise = ', '.join(f'{k} {e:.1%}' for k,e in zip(c.classes, conf['errors']))
     return f"""# {name}
 
@@ -79,7 +80,7 @@ The report of `defect_eval` in words (its probabilities were calibrated on these
 
 `recipe.json` holds it; one command runs it again: `defect_retrain {name} ../shared/neu-det --out runs/again --imagenet FILE`. Its stages, with the options of `defect_train`:
 
-{stages(read_recipe(home/'recipe.json'))}
+{stages(read_recipe(home/'recipe.json'))}{remark}
 
 Trained on: {c.training['device']}. Another processor rounds differently, so weights made again are not the same to the bit.
 
