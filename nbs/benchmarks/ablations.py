@@ -3,8 +3,8 @@
     python nbs/benchmarks/ablations.py --data ../shared/neu-det --imagenet lite0.pth --manifest defect_nbdev/weights/neu-lite0/split.json
 
 The base is a short training of tf_efficientnet_lite0 at 96 pixels (a shipped model takes longer and sees more); every row changes
-one thing. A row says how many validation images the last epoch's network names right (no epoch is chosen by the images that judge),
-the mean negative log-likelihood, and the accuracy over spoiled copies (two an image, drawn from the ladders of 00d).
+one thing; the two last start a small ResNet from nothing, with and without a teacher. A row says how many validation images the
+last epoch's network names right (no epoch is chosen by the images that judge), the mean negative log-likelihood, and the accuracy over spoiled copies (two an image, drawn from the ladders of 00d).
 Row after row goes into ablations.json beside this file; a run that was stopped goes on where it was."""
 import argparse, json, time
 from pathlib import Path
