@@ -11,7 +11,7 @@ __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUT
 
 # %% ../nbs/00_data.ipynb #imports
 import os
-os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported
+os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported; it and torch are imported by the functions that need them
 import ctypes, inspect, io, re, sys, tempfile, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -21,14 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import albumentations as A
 import cv2
 import numpy as np
-import torch
-from albumentations.pytorch import ToTensorV2
 from fastcore.script import anno_parser
 from PIL import Image, ImageOps, TiffImagePlugin
-from torch.utils.data import DataLoader, Dataset, Sampler
 try: from fastcore.script import Param
 except ImportError: Param = None  # fastcore 2 says it with Annotated
 
@@ -318,20 +314,27 @@ def resize_to(
 # %% ../nbs/00_data.ipynb #eval-transform
 def _squash(image, size, **kw): return resize_to(image, size)
 
-def _resize(pre): return A.Lambda(image=partial(_squash, size=pre.size), name='resize')
+def _resize(pre):
+    import albumentations as A
+    return A.Lambda(image=partial(_squash, size=pre.size), name='resize')
 
 def _by_itself(image, **kw): # below one grey value of contrast there is only rounding, which is not stretched
     x = image.astype(np.float32)
     return (x - x.mean())/max(x.std(), 1)
 
-def _normalize(pre): return A.Lambda(image=_by_itself, name='normalize') if pre.normalize=='image' else A.Normalize(pre.mean, pre.std)
+def _normalize(pre):
+    import albumentations as A
+    return A.Lambda(image=_by_itself, name='normalize') if pre.normalize=='image' else A.Normalize(pre.mean, pre.std)
 
-def _to_tensor(pre): return [_normalize(pre), ToTensorV2()]  # (H,W,3) uint8 -> (3,H,W) float
+def _to_tensor(pre): # (H,W,3) uint8 -> (3,H,W) float
+    from albumentations.pytorch import ToTensorV2
+    return [_normalize(pre), ToTensorV2()]
 
 def eval_transform(
     pre:Preprocess, # the model's
-)->A.Compose: # called as t(image=rgb_uint8)['image'] -> float32 tensor (3,size,size)
+): # an albumentations Compose, called as t(image=rgb_uint8)['image'] -> float32 tensor (3,size,size)
     "The deterministic transform of validation, test and every prediction"
+    import albumentations as A
     return A.Compose([_resize(pre), *_to_tensor(pre)])
 
 # %% ../nbs/00_data.ipynb #augment
@@ -371,6 +374,7 @@ def augmentations(
     aug:Augment=Augment(), # strengths
 )->dict: # name -> albumentations transform with its probability, in the order of light, lens, sensor and file; those never used are left out
     "The training transforms by name"
+    import albumentations as A
     edge,k = dict(border_mode=cv2.BORDER_REFLECT_101), max(3, int(aug.blur*pre.size/224)//2*2+1)
     blurs = [A.MotionBlur(blur_limit=(3,k), p=1), A.GaussianBlur(blur_limit=(3,k), sigma_limit=(.5,max(1,k/6)), p=1), A.MedianBlur(blur_limit=(3,min(k, 9)), p=1)]
     if aug.defocus: blurs.append(A.Defocus(radius=(1,max(2, round(aug.defocus*pre.size))), alias_blur=(.1,.3), p=1))
@@ -393,8 +397,9 @@ def train_transform(
     pre:Preprocess, # the same as the model's
     aug:Augment=Augment(), # strengths
     seed:int|None=None, # for the same augmentations again
-)->A.Compose: # called as t(image=rgb_uint8)['image'] -> float32 tensor (3,size,size)
+): # an albumentations Compose, called as t(image=rgb_uint8)['image'] -> float32 tensor (3,size,size)
     "Resize, augment, normalise, tensor"
+    import albumentations as A
     return A.Compose([_resize(pre), *augmentations(pre, aug).values(), *_to_tensor(pre)], seed=seed)
 
 # %% ../nbs/00_data.ipynb #decode
@@ -424,7 +429,7 @@ def decode(
     return replace(samples, samples=tuple(kept), problems=tuple(problems)), images[:len(kept)]
 
 # %% ../nbs/00_data.ipynb #dataset
-class SteelDataset(Dataset):
+class SteelDataset:
     "Decoded images with a transform; indexed by `i` or `(epoch, i)`"
     def __init__(self,
         images:np.ndarray, # (N,H,W,3) uint8
@@ -432,6 +437,7 @@ class SteelDataset(Dataset):
         transform, # `train_transform` or `eval_transform`
         seed:int=0, # of the augmentation
     ):
+        import torch
         self.images,self.targets,self.transform,self.seed = images,torch.as_tensor(targets, dtype=torch.long),transform,seed
     def __len__(self): return len(self.images)
     def __getitem__(self,
@@ -442,7 +448,7 @@ class SteelDataset(Dataset):
         return self.transform(image=self.images[i])['image'], self.targets[i]
 
 # %% ../nbs/00_data.ipynb #epoch-sampler
-class EpochSampler(Sampler):
+class EpochSampler:
     "Shuffles anew in every epoch, the same way for the same seed; yields (epoch, index)"
     def __init__(self,
         n:int, # how many images
@@ -451,6 +457,7 @@ class EpochSampler(Sampler):
     ): self.n,self.seed,self.weights,self.epoch,self.start = n,seed,weights,0,0
     def __len__(self): return self.n
     def __iter__(self):
+        import torch
         g = torch.Generator().manual_seed(hash((self.seed, self.epoch)) % 2**31)
         order = torch.randperm(self.n, generator=g) if self.weights is None else torch.multinomial(torch.as_tensor(self.weights, dtype=torch.double), self.n, True, generator=g)
         start,self.start = self.start,0                       # `start` images of this epoch were already seen
@@ -458,12 +465,15 @@ class EpochSampler(Sampler):
         self.epoch += 1
 
 # %% ../nbs/00_data.ipynb #make-loader
-def _one_thread(_): cv2.setNumThreads(0); torch.set_num_threads(1)  # workers already run side by side
+def _one_thread(_): # workers already run side by side
+    import torch
+    cv2.setNumThreads(0); torch.set_num_threads(1)
 
 def balanced(
     targets, # N class indices
-)->torch.Tensor: # N chances, the same in sum for every class
+): # a tensor of N chances, the same in sum for every class
     "How often to draw each image so that every class is seen equally often"
+    import torch
     return 1/torch.bincount(torch.as_tensor(targets))[torch.as_tensor(targets)].double()
 
 def make_loader(
@@ -473,8 +483,10 @@ def make_loader(
     workers:int=0, # processes that prepare batches
     seed:int=0, # of the order
     weights=None, # chances to be drawn, one per image, instead of every image once; see `balanced`
-)->DataLoader: # of (images (B,3,H,W), targets (B,))
+): # a DataLoader of (images (B,3,H,W), targets (B,))
     "Batches from decoded images"
+    import torch
+    from torch.utils.data import DataLoader
     n = len(dataset)
     kw = dict(sampler=EpochSampler(n, seed, weights), drop_last=n%batch==1 and n>batch) if train else {}
     return DataLoader(dataset, batch, num_workers=workers, persistent_workers=workers>0, worker_init_fn=_one_thread,

@@ -4,21 +4,19 @@
 
 # %% auto #0
 __all__ = ['CAM_METHODS', 'HeadGradient', 'head_gradient', 'AutogradGradient', 'autograd_gradient', 'cam_from_features',
-           'cam_evidence', 'to_heatmap', 'grad_cam', 'heat_colors', 'overlay', 'show_heatmap']
+           'cam_evidence', 'to_heatmap', 'grad_cam']
 
 # %% ../nbs/04_gradcam.ipynb #imports
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import NamedTuple
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import to_rgb
 from .model import ScratchDetector, SpatialAttention
+from .overlay import heat_colors, overlay, show_heatmap
 
 # %% ../nbs/04_gradcam.ipynb #evaluating
 @contextmanager
@@ -219,49 +217,3 @@ def grad_cam(
     "Where the evidence for a class lies"
     if scale is None and method in CAM_METHODS and method not in _IN_LOGITS: raise ValueError(f"'{method}' is not counted in logits, so the model's scale does not fit it; give a scale.")
     return to_heatmap(cam_evidence(model, x, target, method), x.shape[-2:], model.evidence_scale if scale is None else scale, model.cell_offset)
-
-# %% ../nbs/04_gradcam.ipynb #overlay
-_STOPS = np.array([[255,245,150], [254,190,80], [250,110,40], [215,25,30], [125,0,40]], np.float32)
-
-def heat_colors(
-    heatmap:np.ndarray, # (H,W) in [0,1]
-)->np.ndarray: # RGB (H,W,3) float32 in [0,255]
-    "Pale yellow for little evidence, dark red for much"
-    at = np.linspace(0, 1, len(_STOPS))
-    return np.stack([np.interp(heatmap, at, _STOPS[:,c]) for c in range(3)], -1).astype(np.float32)
-
-def overlay(
-    image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
-    heatmap:np.ndarray, # evidence (H,W) in [0,1], absolute scale
-    alpha:float=.6, # opacity at full evidence, in [0,1]
-)->np.ndarray: # RGB (H,W,3), uint8
-    "Colour `image` by `heatmap`; no evidence leaves a pixel untouched"
-    rgb,heat = to_rgb(image),np.asarray(heatmap, np.float32)
-    if heat.shape!=rgb.shape[:2]: raise ValueError(f'heatmap is {heat.shape}, image is {rgb.shape[:2]}; enlarge the heatmap to the image first.')
-    if not (np.isfinite(heat).all() and heat.min()>=0 and heat.max()<=1): raise ValueError(f'heatmap spans {heat.min():.3g} to {heat.max():.3g}; it must lie in [0,1].')
-    if not 0<=alpha<=1: raise ValueError(f'alpha is {alpha}; give an opacity in [0,1].')
-    out = np.empty_like(rgb)
-    for y in range(0, len(rgb), 256):                # in strips: a large image in floats would fill the memory
-        rows,opacity = slice(y, y+256),alpha*heat[y:y+256,:,None]
-        out[rows] = np.round(rgb[rows]*(1-opacity) + heat_colors(heat[rows])*opacity)
-    return out
-
-# %% ../nbs/04_gradcam.ipynb #show-heatmap
-def show_heatmap(
-    image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
-    heatmap:np.ndarray, # evidence (H,W) in [0,1]
-    scale:float, # logits drawn as 1: the model's `evidence_scale`
-    alpha:float=.6, # opacity at full evidence, in [0,1]
-    title:str='', # over the picture
-): # a matplotlib Figure
-    "The overlay beside the surface, with a colour bar in logits"
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(5,2.2), dpi=66, layout='constrained')
-    axes = fig.subplots(1, 2)
-    for ax,im in zip(axes, (to_rgb(image), overlay(image, heatmap, alpha))): ax.imshow(im); ax.axis('off')
-    if not np.any(heatmap): axes[1].text(.5, .5, 'no evidence', transform=axes[1].transAxes, ha='center', color='white', backgroundcolor='0.2')
-    fig.colorbar(ScalarMappable(Normalize(0, scale), ListedColormap(heat_colors(np.linspace(0, 1, 64))/255)), ax=axes, label='evidence (logits)')
-    if title: fig.suptitle(title, fontsize=9)
-    return fig
