@@ -125,7 +125,7 @@ def located(
     return bool(best[0]),bool(best.any())
 
 # %% ../nbs/04a_localise.ipynb #fit-cut
-CUTS = [Cut(t, c) for t in (.0005,.001,.002,.004,.008,.015,.03,.06,.12,.25,.4,.6) for c in (0,.05,.09,.17,.33)]
+CUTS = [Cut(float(t), c) for t in np.logspace(-5, -.3, 15).round(6) for c in (0,.05,.09)]
 
 def fit_cut(
     maps, # (H,W) evidence of images of one class
@@ -169,11 +169,12 @@ class LocalReader(nn.Module):
         channels:list, # of the blocks it reads
         n_classes:int, # outputs
         levels:tuple, # which blocks
-        hidden:int=128, # width
+        hidden:int=64, # width
+        kernel:int=1, # side of the last convolution, odd
     ):
         super().__init__()
         self.mix = nn.ModuleList(nn.Conv2d(c, hidden, 1) for c in channels)
-        self.drop,self.out = nn.Dropout(.3),nn.Conv2d(hidden, n_classes, 3, padding=1, padding_mode='replicate')
+        self.drop,self.out = nn.Dropout(.3),nn.Conv2d(hidden, n_classes, kernel, padding=kernel//2, padding_mode='replicate')
         self.levels,self.offset,self.cuts,self.record = tuple(levels),0.,{},{}
     def forward(self,
         levels:list, # features (B,C_i,h_i,w_i) after each block
@@ -283,14 +284,14 @@ def fit_reader(
     taken:Lesson, # from `lesson`
     n_classes:int, # outputs
     levels:tuple, # which blocks it reads
-    epochs:int=12, # passes
+    epochs:int=10, # passes
     batch:int=32, # images a step
     lr:float=4e-3, # peak learning rate
     seed:int=0, # of weights and order
 )->LocalReader: # in eval mode
     "Learn to read the blocks"
     if len(taken.targets)<batch: raise ValueError(f'{len(taken.targets)} images are too few to learn from; a reader needs at least {batch}.')
-    torch.manual_seed(seed); reader = LocalReader([b.shape[1] for b in taken.blocks], n_classes, levels); loss_of = taught_loss if taken.taught else pooled_loss
+    torch.manual_seed(seed); loss_of,shape = (taught_loss, (128, 3)) if taken.taught else (pooled_loss, (64, 1)); reader = LocalReader([b.shape[1] for b in taken.blocks], n_classes, levels, *shape)
     scales = [(b.float().mean((0,2,3)), b.float().std((0,2,3))+1e-4) for b in taken.blocks]; steps = len(taken.targets)//batch
     opt = torch.optim.AdamW(reader.parameters(), lr, weight_decay=1e-3); rate = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs*steps)
     for _ in tqdm(range(epochs), desc='reading', leave=False):
@@ -354,7 +355,7 @@ def load_reader(
     tensors,own = _read_local(path)
     if model is not None and own['network']!=_fingerprint(model): raise ValueError(f'{path}: was fitted to another network; fit it again with defect_localise --fit.')
     try:
-        reader = LocalReader([tensors[f'mix.{i}.weight'].shape[1] for i in range(len(own['levels']))], len(own['classes']), own['levels'], tensors['out.weight'].shape[1])
+        reader = LocalReader([tensors[f'mix.{i}.weight'].shape[1] for i in range(len(own['levels']))], len(own['classes']), own['levels'], tensors['out.weight'].shape[1], tensors['out.weight'].shape[2])
         reader.load_state_dict(tensors); reader.offset,reader.record = float(own['offset']),dict(own['record']); reader.cuts = {c:Cut(*map(float, v)) for c,v in own['cuts'].items()}
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError): raise ValueError(f'{path}: is damaged; fit it again with defect_localise --fit.') from None
     return reader.eval()
@@ -392,14 +393,14 @@ def fit_cuts(
     config:ModelConfig, # its config
     samples, # of `Sample` it learned from, with boxes
     reader:LocalReader|None=None, # for 'ours, finer'
-    most:int=60, # images of each class at most
+    most:int=40, # images of each class at most
 )->dict: # method -> {class: Cut}
     "Every method's cuts, from the boxes of training images"
     own = [[s for s in samples if s.label==c and s.boxes] for c in config.classes]; own = [s[i] for s in own for i in evenly(len(s), most)]
     maps,boxes = defaultdict(lambda: defaultdict(list)),defaultdict(list); size = config.preprocess.size; at = iter(own)
     for levels,_,images in _levels(model, config, own, told='cuts'):
         drawn,_ = method_maps(model, levels, size, reader)
-        for k,(s,im) in enumerate(zip(at, images)):
+        for k,(im,s) in enumerate(zip(images, at)):
             boxes[s.label].append([b[1:] for b in scaled_boxes(s, im.shape, len(drawn[LAST][0]))])
             for name,m in drawn.items(): maps[name][s.label].append(m[k])
     return {name:{c:fit_cut(m, boxes[c]) for c,m in of.items()} for name,of in maps.items()}
@@ -434,7 +435,7 @@ def localise(
     size,rows,more,left,at = config.preprocess.size,defaultdict(list),[],dict.fromkeys(config.classes, curves),iter(samples); t = eval_transform(config.preprocess)
     for levels,_,images in _levels(model, config, samples, told='measuring'):
         drawn,logits = method_maps(model, levels, size, reader); said = logits.argmax(1).tolist(); n = len(drawn[LAST][0])
-        for k,(s,im) in enumerate(zip(at, images)):
+        for k,(im,s) in enumerate(zip(images, at)):
             boxes = scaled_boxes(s, im.shape, n); x = t(image=im)['image'].to(logits.device) if left[s.label]>0 else None; left[s.label] -= 1
             for name,m in drawn.items():
                 enlarged = lambda: cv2.resize(m[k], (size,size), interpolation=cv2.INTER_LINEAR)
