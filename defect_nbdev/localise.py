@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['CUTS', 'READER_FORMAT', 'PEERS', 'LAST', 'FINER', 'CENTRE', 'MEASURES', 'box_mask', 'pointing', 'energy_inside',
-           'Drawn', 'Cut', 'defect_area', 'map_boxes', 'severity', 'located', 'fit_cut', 'causal_auc', 'reader_levels',
-           'LocalReader', 'fine_evidence', 'pooled_loss', 'taught_loss', 'Lesson', 'lesson', 'fit_reader',
-           'learn_reader', 'load_reader', 'method_maps', 'scaled_boxes', 'fit_cuts', 'Localised', 'localise', 'summary',
-           'localise_table', 'defect_localise']
+           'located', 'fit_cut', 'causal_auc', 'reader_levels', 'LocalReader', 'fine_evidence', 'pooled_loss',
+           'taught_loss', 'Lesson', 'lesson', 'fit_reader', 'learn_reader', 'load_reader', 'method_maps',
+           'scaled_boxes', 'fit_cuts', 'Localised', 'localise', 'summary', 'localise_table', 'defect_localise']
 
 # %% ../nbs/04a_localise.ipynb #imports
 import hashlib, json, math
@@ -33,6 +32,7 @@ from .data import Samples, command, eval_transform, evenly, read_image, read_sam
 from .evaluate import _groups, bootstrap
 from .gradcam import CAM_METHODS, _interpolation, _targets, cam_from_features, to_heatmap
 from .model import ModelConfig, ScratchDetector, cell_offset, find_model, load_model, write_tensors
+from .regions import Cut, Drawn, map_boxes, severity
 from .splits import known_parts, read_manifest
 from .train import _judged, _refuse_seen
 
@@ -67,51 +67,6 @@ def energy_inside(
     "The share of the evidence that is inside"
     _same_grid(heatmap, mask)
     return float(heatmap[mask].sum()/max(heatmap.sum(), 1e-12))
-
-# %% ../nbs/04a_localise.ipynb #map-boxes
-class Drawn(NamedTuple):
-    "A box drawn from a map, in pixels; right and lower edges are outside"
-    xmin:int
-    ymin:int
-    xmax:int
-    ymax:int
-    share:float # of the map's evidence, in [0,1]
-
-class Cut(NamedTuple):
-    "How boxes are drawn from a map"
-    threshold:float=.05 # share of the map's highest value that belongs to the defect, in (0,1]
-    close:float=0. # gaps up to this share of the side are bridged
-
-def defect_area(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-)->np.ndarray: # (H,W) bool; nothing for an empty map
-    "The pixels that belong to the defect"
-    if not 0<cut.threshold<=1: raise ValueError(f'threshold is {cut.threshold}; give a share of the highest value above 0 and up to 1.')
-    top,k = heatmap.max(),round(cut.close*min(heatmap.shape))|1                              # odd, or what is closed would move
-    on = ((heatmap>=cut.threshold*top) & (top>0)).astype(np.uint8)
-    return (cv2.morphologyEx(on, cv2.MORPH_CLOSE, np.ones((k,k), np.uint8)) if k>1 else on).astype(bool)
-
-# %% ../nbs/04a_localise.ipynb #map-boxes-fn
-def map_boxes(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-)->list: # of `Drawn`, most evidence first
-    "Boxes around the places that stand out"
-    n,parts,stats,_ = cv2.connectedComponentsWithStats(defect_area(heatmap, cut).astype(np.uint8))
-    shares = np.bincount(parts.ravel(), heatmap.ravel(), n)/max(heatmap.sum(), 1e-12)
-    drawn = [Drawn(x, y, x+w, y+h, float(s)) for (x,y,w,h,_),s in zip(stats[1:].tolist(), shares[1:])]
-    return sorted(drawn, key=lambda d: -d.share)
-
-def severity(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-    mm_per_pixel:float|None=None, # side of a pixel of the heatmap, millimetres
-)->dict: # 'area', a share in [0,1]; 'mm2' if the scale is known
-    "How much of the image the defect takes"
-    if mm_per_pixel is not None and not mm_per_pixel>0: raise ValueError(f'mm_per_pixel is {mm_per_pixel}; give the side of a pixel in millimetres, above 0.')
-    on = defect_area(heatmap, cut)
-    return {'area':float(on.mean())} | ({} if mm_per_pixel is None else {'mm2':float(on.sum()*mm_per_pixel**2)})
 
 # %% ../nbs/04a_localise.ipynb #corloc
 def located(
@@ -388,6 +343,9 @@ def scaled_boxes(
     return [b._replace(xmin=int(b.xmin*n/w), ymin=int(b.ymin*n/h), xmax=math.ceil(b.xmax*n/w), ymax=math.ceil(b.ymax*n/h)) for b in own]
 
 # %% ../nbs/04a_localise.ipynb #fit-cuts
+def _ended(name, drawn, scale): # only ours have a scale
+    return np.minimum(drawn, scale) if name in (LAST, FINER) else drawn
+
 def fit_cuts(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
@@ -402,7 +360,7 @@ def fit_cuts(
         drawn,_ = method_maps(model, levels, size, reader)
         for k,(im,s) in enumerate(zip(images, at)):
             boxes[s.label].append([b[1:] for b in scaled_boxes(s, im.shape, len(drawn[LAST][0]))])
-            for name,m in drawn.items(): maps[name][s.label].append(m[k])
+            for name,m in drawn.items(): maps[name][s.label].append(_ended(name, m[k], config.evidence_scale))
     return {name:{c:fit_cut(m, boxes[c]) for c,m in of.items()} for name,of in maps.items()}
 
 # %% ../nbs/04a_localise.ipynb #measured
@@ -417,10 +375,10 @@ class Localised(NamedTuple):
     targets:np.ndarray # (N,) class indices
     answers:np.ndarray # (N,) class indices
 
-def _score(drawn, boxes, label, cut, causal=None):
+def _score(drawn, ended, boxes, label, cut, causal=None):
     "One map's row of MEASURES"
     mask = box_mask(boxes, drawn.shape, label)
-    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(drawn, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
+    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(ended, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
 
 # %% ../nbs/04a_localise.ipynb #localise
 def localise(
@@ -439,10 +397,10 @@ def localise(
             boxes = scaled_boxes(s, im.shape, n); x = t(image=im)['image'].to(logits.device) if left[s.label]>0 else None; left[s.label] -= 1
             for name,m in drawn.items():
                 enlarged = lambda: cv2.resize(m[k], (size,size), interpolation=cv2.INTER_LINEAR)
-                rows[name].append(_score(m[k], boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
+                rows[name].append(_score(m[k], _ended(name, m[k], config.evidence_scale), boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
             best = FINER if FINER in drawn else LAST; answer = config.classes[said[k]]
             more.append((box_mask(boxes, (n,n), s.label).mean(), located([Drawn(0,0,n,n,1.)], [b[1:] for b in boxes])[0],
-                         severity(drawn[best][k], cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
+                         severity(_ended(best, drawn[best][k], config.evidence_scale), cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
     coverage,whole,areas,y,said = map(np.array, zip(*more))
     return Localised({k:np.array(r, float) for k,r in rows.items()}, coverage, whole, areas, y, said)
 
