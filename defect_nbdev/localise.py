@@ -200,7 +200,8 @@ def _levels(model, config, samples, batch=16, told=None):
     for i in tqdm(range(0, len(samples), batch), desc=told, disable=told is None, leave=False):
         images = [read_image(s.path) for s in samples[i:i+batch]]
         x = torch.stack([t(image=im)['image'] for im in images]).to(device, memory_format=torch.channels_last)
-        with torch.no_grad(): yield model.backbone.levels(x), torch.from_numpy(y[i:i+batch]).to(device), images
+        with torch.no_grad(): levels = model.backbone.levels(x)                                      # yield outside: a pause would keep the mode
+        yield levels, torch.from_numpy(y[i:i+batch]).to(device), images
 
 def _hint(model, levels, y, g):
     "Shares (B,g,g) of Grad-CAM's evidence for the true class, a tenth of them spread evenly"
@@ -223,6 +224,7 @@ def lesson(
         where.append((_hint(model, levels, y, g) if teacher is None else _shown(teacher, next(theirs)[0], y, g)).cpu())
     return Lesson([torch.cat(b) for b in zip(*blocks)], torch.cat(targets), torch.cat(where), teacher is not None)
 
+@torch.no_grad()
 def _shown(teacher, levels, y, g):
     "The teacher's maps (B,g,g) of the true classes"
     z = teacher[2](levels).sigmoid(); z = _placed(z, z.shape[-1], teacher[2].offset)
@@ -343,9 +345,6 @@ def scaled_boxes(
     return [b._replace(xmin=int(b.xmin*n/w), ymin=int(b.ymin*n/h), xmax=math.ceil(b.xmax*n/w), ymax=math.ceil(b.ymax*n/h)) for b in own]
 
 # %% ../nbs/04a_localise.ipynb #fit-cuts
-def _ended(name, drawn, scale): # only ours have a scale
-    return np.minimum(drawn, scale) if name in (LAST, FINER) else drawn
-
 def fit_cuts(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
@@ -360,7 +359,7 @@ def fit_cuts(
         drawn,_ = method_maps(model, levels, size, reader)
         for k,(im,s) in enumerate(zip(images, at)):
             boxes[s.label].append([b[1:] for b in scaled_boxes(s, im.shape, len(drawn[LAST][0]))])
-            for name,m in drawn.items(): maps[name][s.label].append(_ended(name, m[k], config.evidence_scale))
+            for name,m in drawn.items(): maps[name][s.label].append(m[k])
     return {name:{c:fit_cut(m, boxes[c]) for c,m in of.items()} for name,of in maps.items()}
 
 # %% ../nbs/04a_localise.ipynb #measured
@@ -375,10 +374,10 @@ class Localised(NamedTuple):
     targets:np.ndarray # (N,) class indices
     answers:np.ndarray # (N,) class indices
 
-def _score(drawn, ended, boxes, label, cut, causal=None):
+def _score(drawn, boxes, label, cut, causal=None):
     "One map's row of MEASURES"
     mask = box_mask(boxes, drawn.shape, label)
-    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(ended, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
+    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(drawn, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
 
 # %% ../nbs/04a_localise.ipynb #localise
 def localise(
@@ -397,10 +396,10 @@ def localise(
             boxes = scaled_boxes(s, im.shape, n); x = t(image=im)['image'].to(logits.device) if left[s.label]>0 else None; left[s.label] -= 1
             for name,m in drawn.items():
                 enlarged = lambda: cv2.resize(m[k], (size,size), interpolation=cv2.INTER_LINEAR)
-                rows[name].append(_score(m[k], _ended(name, m[k], config.evidence_scale), boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
+                rows[name].append(_score(m[k], boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
             best = FINER if FINER in drawn else LAST; answer = config.classes[said[k]]
             more.append((box_mask(boxes, (n,n), s.label).mean(), located([Drawn(0,0,n,n,1.)], [b[1:] for b in boxes])[0],
-                         severity(_ended(best, drawn[best][k], config.evidence_scale), cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
+                         severity(drawn[best][k], cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
     coverage,whole,areas,y,said = map(np.array, zip(*more))
     return Localised({k:np.array(r, float) for k,r in rows.items()}, coverage, whole, areas, y, said)
 
