@@ -80,7 +80,8 @@ def gap(
     want:Answers, # of another, for the same images
 )->dict: # what differs, by how much; NaN where one is not a number
     "The distance between two engines' answers"
-    d = {k:float(np.abs(getattr(got, k)-getattr(want, k)).max()) for k in ('logits', 'probabilities', 'unknown_scores', 'heatmaps') if getattr(want, k) is not None}
+    d = {k:float(np.abs(getattr(got, k)-getattr(want, k)).max()) for k in ('logits', 'probabilities', 'heatmaps')}
+    if want.unknown_scores is not None: d['unknown_scores'] = float((np.abs(got.unknown_scores-want.unknown_scores)/(1+np.abs(want.unknown_scores))).max())
     same = lambda k: float((getattr(got, k)==getattr(want, k)).mean())
     if want.sets is not None: d.update(same_sets=same('sets'), same_verdicts=same('verdicts'))
     return {**d, 'same_labels':float((got.logits.argmax(1)==want.logits.argmax(1)).mean()), 'map_correlation':_correlation(got.heatmaps, want.heatmaps)}
@@ -269,7 +270,7 @@ class OpenVinoEngine(Engine):
         how = {'INFERENCE_PRECISION_HINT':'f32', 'PERFORMANCE_HINT':'LATENCY', 'INFERENCE_NUM_THREADS':threads or _cores()}
         try: core = ov.Core(); self._model = core.compile_model(core.read_model(data) if weights is None else core.read_model(data, weights), 'CPU', how)
         except Exception as e: raise _refused(path, e) from None
-        self._names,self._own = [v.get_any_name() for v in self._model.outputs],threading.local(); self.self_test()
+        self._names,self._own = [next(n for n in v.get_names() if n in OUTPUTS) for v in self._model.outputs],threading.local(); self.self_test()
     def _outputs(self, pixels):
         if not hasattr(self._own, 'request'): self._own.request = self._model.create_infer_request()      # each thread has its own
         self._own.request.infer([pixels], share_inputs=True)
