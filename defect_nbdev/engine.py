@@ -11,6 +11,7 @@ import sys
 sys.modules.setdefault('openvino_telemetry', None)  # OpenVINO and NNCF report their use to their maker unless this package is missing; now it is
 import base64, hashlib, io, json, os, threading, zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,8 +81,9 @@ def gap(
     want:Answers, # of another, for the same images
 )->dict: # what differs, by how much; NaN where one is not a number
     "The distance between two engines' answers"
-    d = {k:float(np.abs(getattr(got, k)-getattr(want, k)).max()) for k in ('logits', 'probabilities', 'heatmaps')}
-    if want.unknown_scores is not None: d['unknown_scores'] = float((np.abs(got.unknown_scores-want.unknown_scores)/(1+np.abs(want.unknown_scores))).max())
+    per = lambda k: float((np.abs(getattr(got, k)-getattr(want, k))/(1+np.abs(getattr(want, k)))).max()); off = np.abs(got.heatmaps-want.heatmaps)
+    d = {'logits':per('logits'), 'probabilities':float(np.abs(got.probabilities-want.probabilities).max()), 'heatmaps':float(off.mean((2,3)).max()), 'heatmap_places':float(off.max())}
+    if want.unknown_scores is not None: d['unknown_scores'] = per('unknown_scores')
     same = lambda k: float((getattr(got, k)==getattr(want, k)).mean())
     if want.sets is not None: d.update(same_sets=same('sets'), same_verdicts=same('verdicts'))
     return {**d, 'same_labels':float((got.logits.argmax(1)==want.logits.argmax(1)).mean()), 'map_correlation':_correlation(got.heatmaps, want.heatmaps)}
@@ -241,6 +243,9 @@ def _need(module, extra):
     try: return import_module(module)
     except ImportError: raise ImportError(f"{module} is not installed; pip install 'defect_nbdev[{extra}]' brings it.") from None
 
+@lru_cache
+def _openvino(): return _need('openvino', 'openvino').Core() # one for the process: a second one may wait for the first one's threads
+
 def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 def _refused(path, e): return ValueError(f'{path}: cannot be used by this version of the library ({str(e).strip().splitlines()[-1]}).')
@@ -266,9 +271,10 @@ class OpenVinoEngine(Engine):
         path, # from `defect_export`
         threads:int|None=None, # None for all that this process may use
     ):
-        meta,data,weights = read_export(path); super().__init__(meta); self.name = str(path); ov = _need('openvino', 'openvino')
+        meta,data,weights = read_export(path); super().__init__(meta); self.name = str(path); core = _openvino()
         how = {'INFERENCE_PRECISION_HINT':'f32', 'PERFORMANCE_HINT':'LATENCY', 'INFERENCE_NUM_THREADS':threads or _cores()}
-        try: core = ov.Core(); self._model = core.compile_model(core.read_model(data) if weights is None else core.read_model(data, weights), 'CPU', how)
+        self._kept = data,weights                                         # OpenVINO does not copy all of what it is given
+        try: self._model = core.compile_model(core.read_model(data) if weights is None else core.read_model(data, weights), 'CPU', how)
         except Exception as e: raise _refused(path, e) from None
         self._names,self._own = [next(n for n in v.get_names() if n in OUTPUTS) for v in self._model.outputs],threading.local(); self.self_test()
     def _outputs(self, pixels):
