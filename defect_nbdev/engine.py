@@ -244,7 +244,7 @@ def _need(module, extra):
     except ImportError: raise ImportError(f"{module} is not installed; pip install 'defect_nbdev[{extra}]' brings it.") from None
 
 @lru_cache
-def _openvino(): return _need('openvino', 'openvino').Core() # one for the process: a second one may wait for the first one's threads
+def _openvino(): return _need('openvino', 'openvino').Core() # one for the process is enough
 
 def _cores(): return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
