@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .confidence import Confidence, load_confidence
 from .data import Preprocess
 from .engine import VERDICTS, Engine
-from .gradcam import _interpolation, cam_from_features
+from .localise import LocalReader, fine_evidence, load_reader
 from .model import ModelConfig, ScratchDetector, find_model, load_model, shipped_model, texture_of
 
 # %% ../nbs/04ac_torch_engine.ipynb #pixels
@@ -37,12 +37,6 @@ class Pixels(nn.Module):
 # %% ../nbs/04ac_torch_engine.ipynb #evidence
 def grid_of(size:int)->int: return -(-size//8) # cells to a side of the heatmaps' grid, for an image side in pixels
 
-def _evidence(model, levels, reader, size):
-    "Evidence (B,n,g,g) ≥ 0 in logits, aligned with the image, and logits (B,n)"
-    e,logits = cam_from_features(model, levels[-1], 'all')                # 04a replaces this by finer evidence
-    place = _interpolation(grid_of(size), e.shape[-1], model.cell_offset, e.device)
-    return place@e@place.T, logits
-
 # %% ../nbs/04ac_torch_engine.ipynb #looker
 class Levels(nn.Module):
     "A backbone's levels as a module of its own, so that an exported graph tells what is backbone by its name"
@@ -56,7 +50,7 @@ class Looker(nn.Module):
     def __init__(self,
         model:ScratchDetector, # trained; put into eval mode
         pre:Preprocess, # its own
-        reader:nn.Module|None=None, # what reads fine evidence, if the model brings one
+        reader:LocalReader|None=None, # what reads fine evidence (04a), if the model brings one
     ):
         super().__init__()
         self.pixels,self.levels,self.model,self.reader,self.size = Pixels(pre),Levels(model.eval().backbone),model,reader,pre.size
@@ -64,7 +58,7 @@ class Looker(nn.Module):
         pixels:Tensor, # RGB (B,size,size,3) uint8
     )->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g) in [0,1]; float32
         levels = self.levels(self.pixels(pixels))
-        evidence,logits = _evidence(self.model, levels, self.reader, self.size)
+        evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
         return logits.float(), texture_of(levels, self.size), (evidence/self.model.evidence_scale).clamp(0, 1)
 
 # %% ../nbs/04ac_torch_engine.ipynb #about
@@ -90,7 +84,7 @@ class TorchEngine(Engine):
         model:ScratchDetector, # trained; put into eval mode
         config:ModelConfig, # its config
         confidence:Confidence|None=None, # fitted to it; without, probabilities are the network's own and there is no verdict
-        reader:nn.Module|None=None, # what reads fine evidence, if the model brings one
+        reader:LocalReader|None=None, # what reads fine evidence (04a), if the model brings one
     ):
         super().__init__(about(config, confidence)); self.model,self.config,self.confidence = model,config,confidence
         model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset                  # the config speaks for the model
@@ -107,7 +101,7 @@ def load_torch_engine(
     path=None, # a model's folder or a shipped model's name; None for the ResNet-50 that comes with the package
     device:str|None=None, # 'cpu', 'cuda', …; None for a GPU where there is one
 )->TorchEngine: # ready to run
-    "A saved model with its confidence"
+    "A saved model with its confidence and, if it has one, its reader of fine evidence"
     path = shipped_model() if path is None else find_model(path); model,config = load_model(path)
     device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    return TorchEngine(model.to(device, memory_format=torch.channels_last), config, load_confidence(path))
+    return TorchEngine(model.to(device, memory_format=torch.channels_last), config, load_confidence(path), load_reader(path, model))
