@@ -90,7 +90,7 @@ class TorchEngine(Engine):
         model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset                  # the config speaks for the model
         self.look = Looker(model, config.preprocess, reader).to(next(model.parameters()).device)
     def _outputs(self, pixels):
-        with torch.no_grad(): logits,texture,maps = self.look(torch.from_numpy(pixels).to(self.look.pixels.mean.device))
+        with torch.no_grad(): logits,texture,maps = self.look(torch.tensor(pixels, device=self.look.pixels.mean.device))
         out = {'logits':logits.cpu().numpy(), 'heatmaps':maps.float().cpu().numpy()}
         if self.confidence is None: return {**out, 'probabilities':logits.softmax(-1).cpu().numpy()}
         j = self.confidence.apply(logits, texture)
