@@ -149,19 +149,17 @@ def to_openvino(
     return _saved(_openvino().read_model(graph))
 
 # %% ../nbs/04b_export.ipynb #quantised
-_WHOLE = '^(?!.*/levels/).*$', '.*/stem/.*'  # what stays in 32 bits, by the graph's names
-
 def quantised(
     graph:bytes, # from `to_onnx`
     pixels:np.ndarray, # (N,size,size,3) uint8, images the model learned from
-    to:str, # 'onnx' or 'openvino'
-): # an ONNX model in bytes, or (XML, weights)
+    whole:tuple=(), # blocks that stay in 32 bits, by their number
+)->tuple: # (XML, weights) for OpenVINO, not sealed
     "The graph with a backbone in 8 bits"
     nncf = _need('nncf', 'openvino'); logging.getLogger('nncf').setLevel(logging.ERROR)
-    if to=='onnx': model,batches = _need('onnx', 'onnx').load_from_string(graph),[{'pixels':p[None]} for p in pixels]
-    else: model,batches = _openvino().read_model(graph),[p[None] for p in pixels]
-    q = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(pixels), preset=nncf.QuantizationPreset.MIXED, ignored_scope=nncf.IgnoredScope(patterns=list(_WHOLE), validate=False))
-    return q.SerializeToString() if to=='onnx' else _saved(q)
+    kept = '^(?!.*/levels/).*$', '.*/stem/.*', *(fr'.*/levels/blocks\.{i}/.*' for i in whole)                # by the graph's names
+    q = nncf.quantize(_openvino().read_model(graph), nncf.Dataset([p[None] for p in pixels]), subset_size=len(pixels),
+                      preset=nncf.QuantizationPreset.MIXED, ignored_scope=nncf.IgnoredScope(patterns=list(kept), validate=False))
+    return _saved(q)
 
 # %% ../nbs/04b_export.ipynb #parity
 MOST = {'logits':1e-4, 'probabilities':1e-4, 'heatmaps':1e-4, 'heatmap_places':1e-3, 'unknown_scores':1e-3}  # in 32 bits, the largest difference, as `gap` counts it
@@ -196,7 +194,7 @@ def trial_images(
     rng = np.random.default_rng(0); steel = [make_steel(c, size=s, seed=i).image for c in PAINTERS for i,s in enumerate((size, 200))]
     return np.stack([resize_to(to_rgb(im), size) for im in steel] + [rng.integers(0, 256, (size,size,3), dtype=np.uint8), np.full((size,size,3), 128, np.uint8)])
 
-# %% ../nbs/04b_export.ipynb #export-model
+# %% ../nbs/04b_export.ipynb #write-export
 _AT_LOAD = {'fp32':{k:10*v for k,v in MOST.items()}, 'int8':{'logits':1., 'probabilities':.1, 'heatmaps':.15}}
 
 def _exported_with(*names):
@@ -211,7 +209,21 @@ def _write(path, content, meta):
     xml,weights = content; write_atomic(path.with_suffix('.bin'), lambda p: p.write_bytes(weights))
     write_text(path, seal_xml(xml, weights, meta))
 
-# %% ../nbs/04b_export.ipynb #export-model-2
+# %% ../nbs/04b_export.ipynb #checked
+def _checked(engine, path, content, meta, pixels):
+    "Write to a temporary folder, load, compare: (the exported Engine, what differs, why it is too far off)"
+    with tempfile.TemporaryDirectory() as d:
+        _write(first := Path(d)/path.name, content, {**meta, 'golden':golden(engine, pixels[0], {})})
+        made = load_engine(first); found = compare(made, engine, pixels); return made, found, too_far(found, meta['precision'])
+
+def _rounded(engine, path, graph, meta, learned, judged):
+    "In 8 bits, with as many of the first blocks whole as the answers need; all but the last one at most"
+    for k in range(n := len(engine.model.backbone.blocks)):
+        content = quantised(graph, learned, tuple(range(k))); meta['whole_blocks'] = k
+        got = _checked(engine, path, content, meta, judged)
+        if got[2] is None or k==n-1: return content, *got
+
+# %% ../nbs/04b_export.ipynb #export-model
 def export_model(
     engine:TorchEngine, # what to export
     path, # ends in .onnx or .xml
@@ -219,17 +231,15 @@ def export_model(
     judged:np.ndarray|None=None, # (N,size,size,3) uint8, real images to compare on
 )->tuple: # (the exported Engine, what differs from PyTorch)
     "One file with everything the engine says, checked against it"
-    path = Path(path); to = {'.onnx':'onnx', '.xml':'openvino'}.get(path.suffix)
-    if to is None: raise ValueError(f'{path}: an exported model ends in .onnx or .xml.')
-    precision,graph = 'fp32' if learned is None else 'int8',to_onnx(engine)
-    content = quantised(graph, learned, to) if precision=='int8' else graph if to=='onnx' else to_openvino(graph)
+    path = Path(path); precision = 'fp32' if learned is None else 'int8'
+    if path.suffix not in ('.onnx', '.xml'): raise ValueError(f'{path}: an exported model ends in .onnx or .xml.')
+    if precision=='int8' and path.suffix!='.xml': raise ValueError(f'{path}: 8 bits are exported for OpenVINO only, to a file that ends in .xml.')
     meta = {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':{**engine.meta['versions'], **_exported_with('torch', 'onnx', 'onnxruntime', 'openvino', 'nncf')}}
-    image = resize_to(to_rgb(make_steel('Scratches', size=200, seed=3).image), engine.size); pixels = trial_images(engine.size)
-    if judged is not None: pixels = judged if precision=='int8' else np.concatenate([pixels, judged])
-    with tempfile.TemporaryDirectory() as d:
-        _write(first := Path(d)/path.name, content, {**meta, 'golden':golden(engine, image, {})}); made = load_engine(first); found = compare(made, engine, pixels)
-        if why := too_far(found, precision): raise ValueError(f'{path}: not exported, {why} on {len(pixels)} images.')
-        meta.update(parity={'images':len(pixels), **{k:float(f'{v:.4g}') for k,v in found.items()}}, golden=golden(engine if precision=='fp32' else made, image, _AT_LOAD[precision]))
+    graph,own = to_onnx(engine),trial_images(engine.size); pixels = own if judged is None else judged if precision=='int8' else np.concatenate([own, judged])
+    if precision=='int8': content,made,found,why = _rounded(engine, path, graph, meta, learned, pixels)
+    else: content = graph if path.suffix=='.onnx' else to_openvino(graph); made,found,why = _checked(engine, path, content, meta, pixels)
+    if why: raise ValueError(f'{path}: not exported, {why} on {len(pixels)} images.')
+    meta.update(parity={'images':len(pixels), **{k:float(f'{v:.4g}') for k,v in found.items()}}, golden=golden(engine if precision=='fp32' else made, own[0], _AT_LOAD[precision]))
     _write(path, content, meta)
     return load_engine(path), found
 
@@ -258,6 +268,7 @@ def defect_export(
     end = {'onnx':'.onnx', 'openvino':'.xml'}[to]; out = Path(out or find_model(model).resolve().name + ('-int8' if int8 else '') + end)
     if out.suffix!=end: raise ValueError(f'{out}: a file for {to} ends in {end}.')
     if not out.parent.is_dir(): raise ValueError(f'{out.parent}: no such folder.')
+    if int8 and to!='openvino': raise ValueError('8 bits are exported for OpenVINO only: give --to openvino.')
     if int8 and not data: raise ValueError('8 bits need --data: the folder with the images the model was trained on, to set their scales and to compare on.')
     _need('onnx', 'onnx'); _need({'onnx':'onnxruntime', 'openvino':'openvino'}[to], to); engine = load_torch_engine(model, 'cpu')
     train,valid = _parts(model, data) if data else (None, None); seen = lambda s: None if s is None else _pixels(s, engine.size)
