@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['CUTS', 'READER_FORMAT', 'PEERS', 'LAST', 'FINER', 'CENTRE', 'MEASURES', 'box_mask', 'pointing', 'energy_inside',
-           'Drawn', 'Cut', 'defect_area', 'map_boxes', 'severity', 'located', 'fit_cut', 'causal_auc', 'reader_levels',
-           'LocalReader', 'fine_evidence', 'pooled_loss', 'taught_loss', 'Lesson', 'lesson', 'fit_reader',
-           'learn_reader', 'load_reader', 'method_maps', 'scaled_boxes', 'fit_cuts', 'Localised', 'localise', 'summary',
-           'localise_table', 'defect_localise']
+           'located', 'fit_cut', 'causal_auc', 'reader_levels', 'LocalReader', 'fine_evidence', 'pooled_loss',
+           'taught_loss', 'Lesson', 'lesson', 'fit_reader', 'learn_reader', 'load_reader', 'method_maps',
+           'scaled_boxes', 'fit_cuts', 'Localised', 'localise', 'summary', 'localise_table', 'defect_localise']
 
 # %% ../nbs/04a_localise.ipynb #imports
 import hashlib, json, math
@@ -33,6 +32,7 @@ from .data import Samples, command, eval_transform, evenly, read_image, read_sam
 from .evaluate import _groups, bootstrap
 from .gradcam import CAM_METHODS, _interpolation, _targets, cam_from_features, to_heatmap
 from .model import ModelConfig, ScratchDetector, cell_offset, find_model, load_model, write_tensors
+from .regions import Cut, Drawn, map_boxes, severity
 from .splits import known_parts, read_manifest
 from .train import _judged, _refuse_seen
 
@@ -68,51 +68,6 @@ def energy_inside(
     _same_grid(heatmap, mask)
     return float(heatmap[mask].sum()/max(heatmap.sum(), 1e-12))
 
-# %% ../nbs/04a_localise.ipynb #map-boxes
-class Drawn(NamedTuple):
-    "A box drawn from a map, in pixels; right and lower edges are outside"
-    xmin:int
-    ymin:int
-    xmax:int
-    ymax:int
-    share:float # of the map's evidence, in [0,1]
-
-class Cut(NamedTuple):
-    "How boxes are drawn from a map"
-    threshold:float=.05 # share of the map's highest value that belongs to the defect, in (0,1]
-    close:float=0. # gaps up to this share of the side are bridged
-
-def defect_area(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-)->np.ndarray: # (H,W) bool; nothing for an empty map
-    "The pixels that belong to the defect"
-    if not 0<cut.threshold<=1: raise ValueError(f'threshold is {cut.threshold}; give a share of the highest value above 0 and up to 1.')
-    top,k = heatmap.max(),round(cut.close*min(heatmap.shape))|1                              # odd, or what is closed would move
-    on = ((heatmap>=cut.threshold*top) & (top>0)).astype(np.uint8)
-    return (cv2.morphologyEx(on, cv2.MORPH_CLOSE, np.ones((k,k), np.uint8)) if k>1 else on).astype(bool)
-
-# %% ../nbs/04a_localise.ipynb #map-boxes-fn
-def map_boxes(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-)->list: # of `Drawn`, most evidence first
-    "Boxes around the places that stand out"
-    n,parts,stats,_ = cv2.connectedComponentsWithStats(defect_area(heatmap, cut).astype(np.uint8))
-    shares = np.bincount(parts.ravel(), heatmap.ravel(), n)/max(heatmap.sum(), 1e-12)
-    drawn = [Drawn(x, y, x+w, y+h, float(s)) for (x,y,w,h,_),s in zip(stats[1:].tolist(), shares[1:])]
-    return sorted(drawn, key=lambda d: -d.share)
-
-def severity(
-    heatmap:np.ndarray, # evidence (H,W), 0 or more
-    cut:Cut=Cut(), # how
-    mm_per_pixel:float|None=None, # side of a pixel of the heatmap, millimetres
-)->dict: # 'area', a share in [0,1]; 'mm2' if the scale is known
-    "How much of the image the defect takes"
-    if mm_per_pixel is not None and not mm_per_pixel>0: raise ValueError(f'mm_per_pixel is {mm_per_pixel}; give the side of a pixel in millimetres, above 0.')
-    on = defect_area(heatmap, cut)
-    return {'area':float(on.mean())} | ({} if mm_per_pixel is None else {'mm2':float(on.sum()*mm_per_pixel**2)})
-
 # %% ../nbs/04a_localise.ipynb #corloc
 def located(
     drawn:list, # of `Drawn`, best first
@@ -125,7 +80,7 @@ def located(
     return bool(best[0]),bool(best.any())
 
 # %% ../nbs/04a_localise.ipynb #fit-cut
-CUTS = [Cut(t, c) for t in (.0005,.001,.002,.004,.008,.015,.03,.06,.12,.25,.4,.6) for c in (0,.05,.09,.17,.33)]
+CUTS = [Cut(float(t), c) for t in np.logspace(-5, -.3, 15).round(6) for c in (0,.05,.09)]
 
 def fit_cut(
     maps, # (H,W) evidence of images of one class
@@ -169,11 +124,12 @@ class LocalReader(nn.Module):
         channels:list, # of the blocks it reads
         n_classes:int, # outputs
         levels:tuple, # which blocks
-        hidden:int=128, # width
+        hidden:int=64, # width
+        kernel:int=1, # side of the last convolution, odd
     ):
         super().__init__()
         self.mix = nn.ModuleList(nn.Conv2d(c, hidden, 1) for c in channels)
-        self.drop,self.out = nn.Dropout(.3),nn.Conv2d(hidden, n_classes, 3, padding=1, padding_mode='replicate')
+        self.drop,self.out = nn.Dropout(.3),nn.Conv2d(hidden, n_classes, kernel, padding=kernel//2, padding_mode='replicate')
         self.levels,self.offset,self.cuts,self.record = tuple(levels),0.,{},{}
     def forward(self,
         levels:list, # features (B,C_i,h_i,w_i) after each block
@@ -283,14 +239,14 @@ def fit_reader(
     taken:Lesson, # from `lesson`
     n_classes:int, # outputs
     levels:tuple, # which blocks it reads
-    epochs:int=12, # passes
+    epochs:int=10, # passes
     batch:int=32, # images a step
     lr:float=4e-3, # peak learning rate
     seed:int=0, # of weights and order
 )->LocalReader: # in eval mode
     "Learn to read the blocks"
     if len(taken.targets)<batch: raise ValueError(f'{len(taken.targets)} images are too few to learn from; a reader needs at least {batch}.')
-    torch.manual_seed(seed); reader = LocalReader([b.shape[1] for b in taken.blocks], n_classes, levels); loss_of = taught_loss if taken.taught else pooled_loss
+    torch.manual_seed(seed); loss_of,shape = (taught_loss, (128, 3)) if taken.taught else (pooled_loss, (64, 1)); reader = LocalReader([b.shape[1] for b in taken.blocks], n_classes, levels, *shape)
     scales = [(b.float().mean((0,2,3)), b.float().std((0,2,3))+1e-4) for b in taken.blocks]; steps = len(taken.targets)//batch
     opt = torch.optim.AdamW(reader.parameters(), lr, weight_decay=1e-3); rate = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs*steps)
     for _ in tqdm(range(epochs), desc='reading', leave=False):
@@ -354,7 +310,7 @@ def load_reader(
     tensors,own = _read_local(path)
     if model is not None and own['network']!=_fingerprint(model): raise ValueError(f'{path}: was fitted to another network; fit it again with defect_localise --fit.')
     try:
-        reader = LocalReader([tensors[f'mix.{i}.weight'].shape[1] for i in range(len(own['levels']))], len(own['classes']), own['levels'], tensors['out.weight'].shape[1])
+        reader = LocalReader([tensors[f'mix.{i}.weight'].shape[1] for i in range(len(own['levels']))], len(own['classes']), own['levels'], tensors['out.weight'].shape[1], tensors['out.weight'].shape[2])
         reader.load_state_dict(tensors); reader.offset,reader.record = float(own['offset']),dict(own['record']); reader.cuts = {c:Cut(*map(float, v)) for c,v in own['cuts'].items()}
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError): raise ValueError(f'{path}: is damaged; fit it again with defect_localise --fit.') from None
     return reader.eval()
@@ -387,21 +343,24 @@ def scaled_boxes(
     return [b._replace(xmin=int(b.xmin*n/w), ymin=int(b.ymin*n/h), xmax=math.ceil(b.xmax*n/w), ymax=math.ceil(b.ymax*n/h)) for b in own]
 
 # %% ../nbs/04a_localise.ipynb #fit-cuts
+def _ended(name, drawn, scale): # only ours have a scale
+    return np.minimum(drawn, scale) if name in (LAST, FINER) else drawn
+
 def fit_cuts(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
     samples, # of `Sample` it learned from, with boxes
     reader:LocalReader|None=None, # for 'ours, finer'
-    most:int=60, # images of each class at most
+    most:int=40, # images of each class at most
 )->dict: # method -> {class: Cut}
     "Every method's cuts, from the boxes of training images"
     own = [[s for s in samples if s.label==c and s.boxes] for c in config.classes]; own = [s[i] for s in own for i in evenly(len(s), most)]
     maps,boxes = defaultdict(lambda: defaultdict(list)),defaultdict(list); size = config.preprocess.size; at = iter(own)
     for levels,_,images in _levels(model, config, own, told='cuts'):
         drawn,_ = method_maps(model, levels, size, reader)
-        for k,(s,im) in enumerate(zip(at, images)):
+        for k,(im,s) in enumerate(zip(images, at)):
             boxes[s.label].append([b[1:] for b in scaled_boxes(s, im.shape, len(drawn[LAST][0]))])
-            for name,m in drawn.items(): maps[name][s.label].append(m[k])
+            for name,m in drawn.items(): maps[name][s.label].append(_ended(name, m[k], config.evidence_scale))
     return {name:{c:fit_cut(m, boxes[c]) for c,m in of.items()} for name,of in maps.items()}
 
 # %% ../nbs/04a_localise.ipynb #measured
@@ -416,10 +375,10 @@ class Localised(NamedTuple):
     targets:np.ndarray # (N,) class indices
     answers:np.ndarray # (N,) class indices
 
-def _score(drawn, boxes, label, cut, causal=None):
+def _score(drawn, ended, boxes, label, cut, causal=None):
     "One map's row of MEASURES"
     mask = box_mask(boxes, drawn.shape, label)
-    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(drawn, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
+    return [pointing(drawn, mask), energy_inside(drawn, mask), *located(map_boxes(ended, cut), [b[1:] for b in boxes]), *(causal or (np.nan, np.nan))]
 
 # %% ../nbs/04a_localise.ipynb #localise
 def localise(
@@ -434,14 +393,14 @@ def localise(
     size,rows,more,left,at = config.preprocess.size,defaultdict(list),[],dict.fromkeys(config.classes, curves),iter(samples); t = eval_transform(config.preprocess)
     for levels,_,images in _levels(model, config, samples, told='measuring'):
         drawn,logits = method_maps(model, levels, size, reader); said = logits.argmax(1).tolist(); n = len(drawn[LAST][0])
-        for k,(s,im) in enumerate(zip(at, images)):
+        for k,(im,s) in enumerate(zip(images, at)):
             boxes = scaled_boxes(s, im.shape, n); x = t(image=im)['image'].to(logits.device) if left[s.label]>0 else None; left[s.label] -= 1
             for name,m in drawn.items():
                 enlarged = lambda: cv2.resize(m[k], (size,size), interpolation=cv2.INTER_LINEAR)
-                rows[name].append(_score(m[k], boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
+                rows[name].append(_score(m[k], _ended(name, m[k], config.evidence_scale), boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
             best = FINER if FINER in drawn else LAST; answer = config.classes[said[k]]
             more.append((box_mask(boxes, (n,n), s.label).mean(), located([Drawn(0,0,n,n,1.)], [b[1:] for b in boxes])[0],
-                         severity(drawn[best][k], cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
+                         severity(_ended(best, drawn[best][k], config.evidence_scale), cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
     coverage,whole,areas,y,said = map(np.array, zip(*more))
     return Localised({k:np.array(r, float) for k,r in rows.items()}, coverage, whole, areas, y, said)
 

@@ -5,7 +5,7 @@
 One network, one process, the same images. Each contender gives, for a batch, the logits and the Grad-CAM map of each image's answer at
 the features' resolution (grad-cam enlarges its maps to the image by itself). They take turns; a ratio is formed with the plain forward
 pass of the same round, and the table shows the median over the rounds and the extremes.
-*ours, six maps* explains all classes; *autograd* differentiates the head instead of using the closed form. captum makes maps only, for
+*ours, six maps* explains all classes; *ours, finer* also reads two middle blocks with the local reader; *autograd* differentiates the head instead of using the closed form. captum makes maps only, for
 classes that must be known, so it needs a forward pass before. torchcam keeps its hooks on the model, so it has a copy of its own."""
 import argparse, copy, json, os, platform, time
 from importlib.metadata import version
@@ -16,6 +16,7 @@ import torch
 
 from defect_nbdev.data import write_text
 from defect_nbdev.gradcam import cam_from_features
+from defect_nbdev.localise import fine_evidence, load_reader
 from defect_nbdev.model import load_model
 
 def forward(model):
@@ -27,6 +28,14 @@ def ours(model, **how):
     def run(x):
         with torch.no_grad(): return cam_from_features(model, model.features(x), **how)
     return run
+
+def finer(name):
+    def made(model):
+        reader = load_reader(name, model)
+        def run(x):
+            with torch.no_grad(): return fine_evidence(model, model.backbone.levels(x), None, reader)
+        return run
+    return made
 
 def grad_cam(model):
     from pytorch_grad_cam import GradCAM
@@ -49,7 +58,7 @@ def captum(model):
         return scores, cam.attribute(x, scores.argmax(1), relu_attributions=True)
     return run
 
-CASES = {'forward pass alone':forward, 'ours':ours, 'ours, six maps':lambda m: ours(m, target='all'), 'ours, autograd':lambda m: ours(m, autograd=True), 'torchcam':torchcam, 'captum':captum, 'grad-cam':grad_cam}
+def cases(name): return {'forward pass alone':forward, 'ours':ours, 'ours, six maps':lambda m: ours(m, target='all'), 'ours, finer':finer(name), 'ours, autograd':lambda m: ours(m, autograd=True), 'torchcam':torchcam, 'captum':captum, 'grad-cam':grad_cam}
 
 def seconds(run, x, repeats, sync):
     sync(); t = time.perf_counter()
@@ -60,7 +69,7 @@ def measure(name, batch, o):
     "Ratios of each contender to the forward pass: {case: [median, least, most]} and the forward's milliseconds"
     model,config = load_model(name); model = model.to(o.device, memory_format=torch.channels_last); n = config.preprocess.size; torch.manual_seed(0)
     x = torch.randn(batch, 3, n, n).to(o.device, memory_format=torch.channels_last); repeats = max(1, round(o.images/batch)); sync = torch.cuda.synchronize if o.device=='cuda' else lambda: None
-    runs = {k:make(model) for k,make in CASES.items()}
+    runs = {k:make(model) for k,make in cases(name).items()}
     for run in runs.values(): seconds(run, x, 1, sync)
     took = [{k:seconds(run, x, repeats, sync) for k,run in runs.items()} for _ in range(o.rounds)]
     ratios = {k:[t[k]/t['forward pass alone'] for t in took] for k in runs}
