@@ -18,8 +18,8 @@ import numpy as np
 from fastcore.script import bool_arg
 
 from .data import BadImage, command
-from .gradcam import heat_colors
 from .inspector import Inspector, Prediction, load_inspector
+from .overlay import heat_colors
 from .synthetic import PAINTERS, make_steel
 
 # %% ../nbs/05_app.ipynb #verdict
@@ -141,7 +141,7 @@ def _refuse_taken(host, port):
 
 @command
 def main(
-    model:str=None, # folder of a trained model, or one that comes with the package (neu-resnet50, neu-lite0); neu-resnet50 if none is given
+    model:str=None, # folder of a trained model, one that comes with the package (neu-resnet50, neu-lite0), or an .onnx or .xml from defect_export; neu-resnet50 if none is given
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in
     port:int=7860, # port to listen on
     browser:bool_arg=True, # open the page in the browser, where there is a desktop

@@ -8,15 +8,14 @@ __all__ = ['Prediction', 'Inspector', 'load_inspector']
 # %% ../nbs/04c_inspector.ipynb #imports
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
-import torch
 from fastcore.basics import patch
 
-from .confidence import Confidence, load_confidence
-from .data import eval_transform, read_image
-from .gradcam import cam_from_features, overlay, to_heatmap
-from .model import ModelConfig, ScratchDetector, find_model, load_model, shipped_model
+from .data import read_image, resize_to
+from .engine import Engine, load_engine
+from .overlay import enlarge, overlay
 
 # %% ../nbs/04c_inspector.ipynb #prediction
 @dataclass(frozen=True, eq=False)
@@ -32,8 +31,7 @@ class Prediction:
     verdict:str|None=None # 'accept', 'review' or 'unknown'; None if the model has no confidence fitted (02b)
     label_set:tuple=() # the classes that cannot be excluded at the model's error rate, likeliest first
     unknown_score:float|None=None # strangeness, in spreads above known images' median
-    inspector:object=field(repr=False, default=None) # who answered
-    features:np.ndarray=field(repr=False, default=None) # (C,h,w) float16
+    maps:np.ndarray=field(repr=False, default=None) # evidence for every class (n,g,g) float16 in [0,1], in the order of `probabilities`
     @property
     def overlay(self)->np.ndarray: return self.paint() # RGB (H,W,3) uint8
     def __repr__(self): return f'{self.label} {self.confidence:.1%}{self.verdict and ", " + self.verdict or ""} ({self.image.shape[1]}×{self.image.shape[0]} px, {self.milliseconds:.0f} ms)'
@@ -48,39 +46,31 @@ def paint(self:Prediction,
 
 # %% ../nbs/04c_inspector.ipynb #inspector
 class Inspector:
-    "A model with everything around it that an image needs"
+    "An engine with everything around it that an image needs"
     def __init__(self,
-        model:ScratchDetector, # trained; put into eval mode
-        config:ModelConfig, # its config
-        confidence:Confidence|None=None, # fitted to this model; without it probabilities are the network's own and there is no verdict
-    ):
-        self.model,self.config,self.confidence = model.eval(),config,confidence
-        self.scale = config.evidence_scale
+        engine:Engine, # what answers for pixels
+    ): self.engine = engine
     @property
-    def classes(self)->tuple: return tuple(self.config.classes)
-    def __repr__(self): return f'Inspector({self.config.backbone}, {self.config.preprocess.size} px, {len(self.classes)} classes)'
+    def classes(self)->tuple: return self.engine.classes
+    @property
+    def scale(self)->float: return self.engine.scale # logits of evidence that a heatmap draws as 1
+    model = property(lambda self: self.engine.model, doc='The network; None unless PyTorch computes')
+    config = property(lambda self: self.engine.config, doc="The network's config; None unless PyTorch computes")
+    confidence = property(lambda self: self.engine.confidence, doc='The confidence; None if there is none, or unless PyTorch computes')
+    def __repr__(self): return f"Inspector({self.engine.meta['backbone']}, {self.engine.size} px, {len(self.classes)} classes)"
 
 # %% ../nbs/04c_inspector.ipynb #inspector-steps
-@patch
-def _index(self:Inspector, target):
-    "A class's place in the model's order; None stays None"
-    if target is None: return None
-    if target not in self.classes: raise ValueError(f"'{target}' is not a class of this model; it knows {', '.join(self.classes)}.")
-    return self.classes.index(target)
+def _checked(target, classes):
+    "A class the model knows, or None"
+    if target is not None and target not in classes: raise ValueError(f"'{target}' is not a class of this model; it knows {', '.join(classes)}.")
 
-@patch
-def _judged(self:Inspector, logits, texture):
-    "Class -> probability, and what the confidence adds, from logits (C,) and texture (1,E) from `look`"
-    if self.confidence is None: return dict(zip(self.classes, logits.softmax(-1).tolist())),{}
-    j = self.confidence.apply(logits[None], texture); p = dict(zip(self.classes, j.probs[0].tolist()))
-    held = sorted((c for c,own in zip(self.classes, j.sets[0]) if own), key=p.get, reverse=True)
-    return p, dict(verdict=str(j.verdicts[0]), label_set=tuple(held), unknown_score=float(j.scores[0]))
+def _heatmap(maps, classes, target, size): return enlarge(maps[list(classes).index(target)].astype(np.float32), size)
 
-@patch
-def _explain(self:Inspector, f, size, target):
-    "Heatmap (H,W) in [0,1] and logits (C,) from features (1,C,h,w)"
-    evidence,logits = cam_from_features(self.model, f, self._index(target))
-    return to_heatmap(evidence, size, self.scale, self.config.cell_offset)[0].cpu().numpy(), logits[0]
+def _judged(a, classes):
+    "What a confidence adds, from the Answers for one image"
+    if a.verdicts is None: return {}
+    held = [classes[i] for i in np.argsort(-a.probabilities[0], kind='stable') if a.sets[0][i]]
+    return dict(verdict=str(a.verdicts[0]), label_set=tuple(held), unknown_score=float(a.unknown_scores[0]))
 
 # %% ../nbs/04c_inspector.ipynb #inspector-call
 @patch
@@ -89,15 +79,11 @@ def __call__(self:Inspector,
     target:str|None=None, # the class the heatmap explains; None for the answer
 )->Prediction: # class, probabilities and heatmap
     "Inspect one image"
-    t0 = time.perf_counter(); self._index(target)
-    image = read_image(src)
-    x = eval_transform(self.config.preprocess)(image=image)['image'][None]
-    device = next(self.model.parameters()).device
-    with torch.no_grad(): f,texture = self.model.look(x.to(device, memory_format=torch.channels_last))
-    heatmap,logits = self._explain(f, image.shape[:2], target)
-    p,more = self._judged(logits.float(), texture)
-    label = max(p, key=p.get)
-    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, inspector=self, features=f[0].half().cpu().numpy(), **more)
+    t0 = time.perf_counter(); _checked(target, self.classes)
+    image = read_image(src); a = self.engine.run(resize_to(image, self.engine.size)[None])
+    p = dict(zip(self.classes, a.probabilities[0].tolist())); label = max(p, key=p.get); maps = a.heatmaps[0].astype(np.float16)
+    heatmap = _heatmap(maps, p, target or label, image.shape[:2])
+    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, maps=maps, **_judged(a, self.classes))
 
 # %% ../nbs/04c_inspector.ipynb #prediction-explain
 @patch
@@ -105,16 +91,16 @@ def explain(self:Prediction,
     target:str, # the class to explain
 )->Prediction: # the same answer, with the heatmap of `target`
     "The evidence for another class of the same image"
-    device = next(self.inspector.model.parameters()).device
-    heatmap,_ = self.inspector._explain(torch.from_numpy(self.features[None]).to(device).float(), self.image.shape[:2], target)
-    return replace(self, target=target, heatmap=heatmap)
+    _checked(target, self.probabilities)
+    return replace(self, target=target, heatmap=_heatmap(self.maps, self.probabilities, target, self.image.shape[:2]))
 
 # %% ../nbs/04c_inspector.ipynb #load-inspector
 def load_inspector(
-    path=None, # a model's folder or a shipped model's name; None for the ResNet-50 that comes with the package
-    device:str|None=None, # 'cpu', 'cuda', …; None for a GPU where there is one
+    path=None, # a model's folder, a shipped model's name, or a file from `defect_export`; None for the ResNet-50 that comes with the package
+    device:str|None=None, # for a folder: 'cpu', 'cuda', …; None for a GPU where there is one
 )->Inspector: # ready to be called
-    "An inspector from a saved model"
-    path = shipped_model() if path is None else find_model(path); model,config = load_model(path)
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    return Inspector(model.to(device, memory_format=torch.channels_last), config, load_confidence(path))
+    "An inspector from a saved or an exported model"
+    if path is not None and not Path(path).is_dir() and Path(path).suffix in ('.onnx', '.xml', '.bin'): return Inspector(load_engine(path))
+    try: from defect_nbdev.torch_engine import load_torch_engine
+    except ModuleNotFoundError as e: raise ImportError(f'a model folder needs PyTorch, and {e.name} is not installed; give an .onnx or .xml file from defect_export instead.') from None
+    return Inspector(load_torch_engine(path, device))
