@@ -32,7 +32,7 @@ class Answers(NamedTuple):
     sets:np.ndarray|None # (B,n) bool, the classes that cannot be excluded
     unknown_scores:np.ndarray|None # (B,) float32, in spreads above known images' median
     verdicts:np.ndarray|None # (B,) of 'accept', 'review' and 'unknown'
-    heatmaps:np.ndarray # (B,n,g,g) float32 in [0,1], one for each class
+    heatmaps:np.ndarray # (B,n,g,g) float32, 0 or more, 1 is drawn in full colour; one for each class
 
 OUTPUTS = ('logits', 'probabilities', 'sets', 'unknown_score', 'verdict', 'heatmaps')  # of a graph, in the order of Answers
 VERDICTS = ('accept', 'review', 'unknown')  # what the graph's numbers mean
@@ -81,7 +81,7 @@ def gap(
     want:Answers, # of another, for the same images
 )->dict: # what differs, by how much; NaN where one is not a number
     "The distance between two engines' answers"
-    per = lambda k: float((np.abs(getattr(got, k)-getattr(want, k))/(1+np.abs(getattr(want, k)))).max()); off = np.abs(got.heatmaps-want.heatmaps)
+    per = lambda k: float((np.abs(getattr(got, k)-getattr(want, k))/(1+np.abs(getattr(want, k)))).max()); off = np.abs(got.heatmaps-want.heatmaps)/(1+want.heatmaps)
     d = {'logits':per('logits'), 'probabilities':float(np.abs(got.probabilities-want.probabilities).max()), 'heatmaps':float(off.mean((2,3)).max()), 'heatmap_places':float(off.max())}
     if want.unknown_scores is not None: d['unknown_scores'] = per('unknown_scores')
     same = lambda k: float((getattr(got, k)==getattr(want, k)).mean())

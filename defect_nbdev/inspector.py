@@ -6,16 +6,18 @@
 __all__ = ['Prediction', 'Inspector', 'load_inspector']
 
 # %% ../nbs/04c_inspector.ipynb #imports
-import time
+import math, time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from fastcore.basics import patch
 
 from .data import read_image, resize_to
 from .engine import Engine, load_engine
 from .overlay import enlarge, overlay
+from .regions import Cut, map_boxes, severity
 
 # %% ../nbs/04c_inspector.ipynb #prediction
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Prediction:
     verdict:str|None=None # 'accept', 'review' or 'unknown'; None if the model has no confidence fitted (02b)
     label_set:tuple=() # the classes that cannot be excluded at the model's error rate, likeliest first
     unknown_score:float|None=None # strangeness, in spreads above known images' median
-    maps:np.ndarray=field(repr=False, default=None) # evidence for every class (n,g,g) float16 in [0,1], in the order of `probabilities`
+    maps:np.ndarray=field(repr=False, default=None) # evidence for every class (n,g,g) float16, 1 is drawn in full colour, in the order of `probabilities`
+    cuts:dict=field(repr=False, default_factory=dict) # class -> how boxes are cut from its maps, as measured in 04a
     @property
     def overlay(self)->np.ndarray: return self.paint() # RGB (H,W,3) uint8
     def __repr__(self): return f'{self.label} {self.confidence:.1%}{self.verdict and ", " + self.verdict or ""} ({self.image.shape[1]}×{self.image.shape[0]} px, {self.milliseconds:.0f} ms)'
@@ -83,7 +86,7 @@ def __call__(self:Inspector,
     image = read_image(src); a = self.engine.run(resize_to(image, self.engine.size)[None])
     p = dict(zip(self.classes, a.probabilities[0].tolist())); label = max(p, key=p.get); maps = a.heatmaps[0].astype(np.float16)
     heatmap = _heatmap(maps, p, target or label, image.shape[:2])
-    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, maps=maps, **_judged(a, self.classes))
+    return Prediction(label, p[label], p, target or label, heatmap, image, (time.perf_counter()-t0)*1e3, maps=maps, cuts=self.engine.meta.get('cuts', {}), **_judged(a, self.classes))
 
 # %% ../nbs/04c_inspector.ipynb #prediction-explain
 @patch
@@ -93,6 +96,17 @@ def explain(self:Prediction,
     "The evidence for another class of the same image"
     _checked(target, self.probabilities)
     return replace(self, target=target, heatmap=_heatmap(self.maps, self.probabilities, target, self.image.shape[:2]))
+
+# %% ../nbs/04c_inspector.ipynb #prediction-regions
+@patch
+def regions(self:Prediction,
+    mm_per_pixel:float|None=None, # side of a pixel of the image, millimetres
+)->dict: # 'class', 'boxes' (of `Drawn`, most evidence first), 'area' in [0,1], and 'mm2' if the scale is known
+    "Where the explained class is, and how much of the image it takes"
+    g = self.maps.shape[-1]; grid = cv2.resize(self.maps[list(self.probabilities).index(self.target)].astype(np.float32), (4*g,4*g), interpolation=cv2.INTER_LINEAR)
+    cut,(h,w) = Cut(*self.cuts.get(self.target, ())),self.image.shape[:2]; found = severity(grid, cut, None if mm_per_pixel is None else mm_per_pixel*math.sqrt(h*w)/(4*g))
+    on = lambda v, n: round(v*n/(4*g))
+    return {'class':self.target, 'boxes':[d._replace(xmin=on(d.xmin, w), ymin=on(d.ymin, h), xmax=on(d.xmax, w), ymax=on(d.ymax, h)) for d in map_boxes(grid, cut)], **found}
 
 # %% ../nbs/04c_inspector.ipynb #load-inspector
 def load_inspector(

@@ -56,10 +56,10 @@ class Looker(nn.Module):
         self.pixels,self.levels,self.model,self.reader,self.size = Pixels(pre),Levels(model.eval().backbone),model,reader,pre.size
     def forward(self,
         pixels:Tensor, # RGB (B,size,size,3) uint8
-    )->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g) in [0,1]; float32
+    )->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g), 0 or more, 1 is drawn in full colour; float32
         levels = self.levels(self.pixels(pixels))
         evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
-        return logits.float(), texture_of(levels, self.size), (evidence/self.model.evidence_scale).clamp(0, 1)
+        return logits.float(), texture_of(levels, self.size), evidence/self.model.evidence_scale
 
 # %% ../nbs/04ac_torch_engine.ipynb #about
 CONTRACT = 'RGB uint8 (B,size,size,3), each image squashed to the square by OpenCV: INTER_AREA if both sides are at least size, else INTER_LINEAR, none if it has the size; normalisation is part of the graph'
@@ -67,10 +67,11 @@ CONTRACT = 'RGB uint8 (B,size,size,3), each image squashed to the square by Open
 def about(
     config:ModelConfig, # of the model
     confidence:Confidence|None=None, # fitted to it
+    reader:LocalReader|None=None, # its local reader, which knows how boxes are cut from its maps
 )->dict: # plain JSON types
     "What is known of a model, without its weights"
     d = dict(classes=list(config.classes), preprocess=config.preprocess.to_dict(), pixels=CONTRACT, evidence_scale=config.evidence_scale, backbone=config.backbone,
-             verdicts=list(VERDICTS), precision='fp32', grid=grid_of(config.preprocess.size), versions=dict(config.versions))
+             verdicts=list(VERDICTS), precision='fp32', grid=grid_of(config.preprocess.size), versions=dict(config.versions), cuts={} if reader is None else {c:list(v) for c,v in reader.cuts.items()})
     if confidence is None: return d
     finite = lambda v: float(v) if np.isfinite(v) else None
     return {**d, 'confidence':dict(calibrator=confidence.calibrator.to_dict(), thresholds=[finite(v) for v in confidence.thresholds], errors=[float(v) for v in confidence.errors],
@@ -86,7 +87,7 @@ class TorchEngine(Engine):
         confidence:Confidence|None=None, # fitted to it; without, probabilities are the network's own and there is no verdict
         reader:LocalReader|None=None, # what reads fine evidence (04a), if the model brings one
     ):
-        super().__init__(about(config, confidence)); self.model,self.config,self.confidence = model,config,confidence
+        super().__init__(about(config, confidence, reader)); self.model,self.config,self.confidence = model,config,confidence
         model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset                  # the config speaks for the model
         self.look = Looker(model, config.preprocess, reader).to(next(model.parameters()).device)
     def _outputs(self, pixels):
