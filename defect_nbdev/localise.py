@@ -109,7 +109,7 @@ def causal_auc(
     mean = lambda v: float(np.trapezoid(v)/steps) if hasattr(np, 'trapezoid') else float(np.trapz(v)/steps)
     return mean(p(torch.where(shown, x, blurred))), mean(p(torch.where(shown, blurred, x)))
 
-# %% ../nbs/04a_localise.ipynb #local-reader
+# %% ../nbs/04a_localise.ipynb #reader-levels
 def reader_levels(
     widths:list, # sides of the feature map after each block, fine to coarse
     size:int, # side of the image
@@ -118,6 +118,7 @@ def reader_levels(
     fine = [i for i,w in enumerate(widths) if w*8>=size] or [0]
     return (fine[-1], fine[-1]+1) if fine[-1]+1<len(widths) else (fine[-1],)
 
+# %% ../nbs/04a_localise.ipynb #local-reader
 class LocalReader(nn.Module):
     "Which classes each place speaks for, from two middle blocks"
     def __init__(self,

@@ -383,6 +383,7 @@ def write_tensors(
     def write(p):
         try: save_file(own, p, meta)
         except SafetensorError as e: raise OSError(errno.EIO, str(e)) from None       # a full disk, in the library's words
+        Path(p).chmod(0o644)                                                          # the library lets nobody else read it
     write_atomic(path, write)
 
 # %% ../nbs/01_model.ipynb #save-model

@@ -3,7 +3,7 @@
     python nbs/benchmarks/model_card.py neu-lite0
 
 Reads config.json, recipe.json, split.json, metrics.json and confidence.json in the model's folder, and report_NAME.json,
-cross_validation_NAME.json and unknown.json beside this file where they are. Writes README.md into the model's folder."""
+cross_validation_NAME.json, localise_NAME.json and unknown.json beside this file where they are. Writes README.md into the model's folder."""
 import argparse, json
 from pathlib import Path
 
@@ -41,6 +41,14 @@ def stranger(u, name):
     if not r or 'stored' not in r: return ''
     s = r['scores'][r['stored']['kind']]
     return f"- Pictures that are no steel (textures, photographs, text, noise) stand out with an AUROC of {s['auroc']['all that is no steel']:.2%}; generated clean steel with {s['auroc']['generated clean steel']:.1%}. Real clean steel could not be tried: NEU has none. By `nbs/benchmarks/unknown.py`.\n"
+
+def mapped(r):
+    "How good the heatmaps are, in words"
+    told = '- A heatmap shows what raised the score of a class; it does not outline a defect.'
+    if not r: return told + ' How often it points at the defect was not counted for this network.'
+    o = r['overall']; m = o['methods'].get('ours, finer') or o['methods']['ours, last block']; by = (r['reader'] or {}).get('teacher')
+    weak = min(r['per_class'].items(), key=lambda v: v[1]['methods']['ours, finer' if 'ours, finer' in o['methods'] else 'ours, last block']['pointing'] - v[1]['coverage'])
+    return f"{told} Its strongest place lies in a box that people drew in {m['pointing']:.1%} of {o['n']} images ({m['pointing_95'][0]:.1%} to {m['pointing_95'][1]:.1%}; a random place in {o['coverage']:.1%}), least above chance for {weak[0]}; the first box drawn from it agrees with one of theirs (IoU ≥ 0.5) in {m['corloc']:.1%}, any in {m['corloc_any']:.1%}.{f' Its local reader was taught by the maps of {by}.' if by else ''} By `defect_localise`, see `nbs/04a_localise.ipynb`."
 
 def stages(recipe): return '\n'.join(f"{i}. `{name}`: " + ', '.join(f'{k} {v}' for k,v in o.items()) for i,(name,o) in enumerate(recipe, 1))
 
@@ -88,7 +96,7 @@ Trained on: {c.training['device']}. Another processor rounds differently, so wei
 
 - It knows {len(c.classes)} defects of one mill and one camera's grey 200 × 200 crops. Another camera, scale or steel needs its own images and its own measurement.
 - Label sets promise that the true class is missing with a chance of at most: {promise}. Less needs more images than the validation part has.
-{stranger(told('unknown.json'), name)}- A heatmap shows what raised the score of a class; it does not outline a defect. How often it points at the defect is counted in `nbs/04_gradcam.ipynb`.
+{stranger(told('unknown.json'), name)}{mapped(told(f'localise_{name}.json'))}
 - The NEU images are for research use and are not part of this project.
 """
 
