@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CUTS', 'READER_FORMAT', 'PEERS', 'LAST', 'FINER', 'CENTRE', 'MEASURES', 'box_mask', 'pointing', 'energy_inside',
            'located', 'fit_cut', 'causal_auc', 'reader_levels', 'LocalReader', 'fine_evidence', 'pooled_loss',
-           'taught_loss', 'Lesson', 'lesson', 'fit_reader', 'learn_reader', 'load_reader', 'method_maps',
+           'taught_loss', 'Lesson', 'lesson', 'fit_reader', 'fit_gain', 'learn_reader', 'load_reader', 'method_maps',
            'scaled_boxes', 'fit_cuts', 'Localised', 'localise', 'summary', 'localise_table', 'defect_localise']
 
 # %% ../nbs/04a_localise.ipynb #imports
@@ -131,6 +131,7 @@ class LocalReader(nn.Module):
         super().__init__()
         self.mix = nn.ModuleList(nn.Conv2d(c, hidden, 1) for c in channels)
         self.drop,self.out = nn.Dropout(.3),nn.Conv2d(hidden, n_classes, kernel, padding=kernel//2, padding_mode='replicate')
+        self.register_buffer('gain', torch.ones(n_classes))
         self.levels,self.offset,self.cuts,self.record = tuple(levels),0.,{},{}
     def forward(self,
         levels:list, # features (B,C_i,h_i,w_i) after each block
@@ -159,7 +160,7 @@ def fine_evidence(
     g = math.ceil(size/8) if reader is None else levels[reader.levels[0]].shape[-1]
     evidence = _placed(evidence[:,None] if alone else evidence, g, model.cell_offset)
     if reader is None: return evidence,logits
-    z = _placed(reader(levels).sigmoid(), g, reader.offset)
+    z = _placed(reader(levels).sigmoid()*reader.gain[:,None,None], g, reader.offset)
     return evidence*(z.take_along_dim(_targets(target, logits)[...,None,None], 1) if alone else z), logits
 
 # %% ../nbs/04a_localise.ipynb #pooled-loss
@@ -198,7 +199,7 @@ class Lesson(NamedTuple):
 def _levels(model, config, samples, batch=16, told=None):
     "For each batch of samples: (levels, class indices, images)"
     t,device,y = eval_transform(config.preprocess),next(model.parameters()).device,np.array(targets_of(samples, config.classes))
-    for i in tqdm(range(0, len(samples), batch), desc=told, disable=told is None, leave=False):
+    for i in tqdm(range(0, len(samples), batch), desc=told, disable=told is None or len(samples)<100, leave=False):
         images = [read_image(s.path) for s in samples[i:i+batch]]
         x = torch.stack([t(image=im)['image'] for im in images]).to(device, memory_format=torch.channels_last)
         with torch.no_grad(): levels = model.backbone.levels(x)                                      # yield outside: a pause would keep the mode
@@ -252,11 +253,29 @@ def fit_reader(
     torch.manual_seed(seed); loss_of,shape = (taught_loss, (128, 3)) if taken.taught else (pooled_loss, (64, 1)); reader = LocalReader([b.shape[1] for b in taken.blocks], n_classes, levels, *shape)
     scales = [(b.float().mean((0,2,3)), b.float().std((0,2,3))+1e-4) for b in taken.blocks]; steps = len(taken.targets)//batch
     opt = torch.optim.AdamW(reader.parameters(), lr, weight_decay=1e-3); rate = torch.optim.lr_scheduler.OneCycleLR(opt, lr, total_steps=epochs*steps)
-    for _ in tqdm(range(epochs), desc='reading', leave=False):
+    for _ in tqdm(range(epochs), desc='reading', leave=False, disable=len(taken.targets)<500):
         for own in torch.randperm(len(taken.targets))[:steps*batch].split(batch):
             blocks = {i:(b[own].float()-m[:,None,None])/s[:,None,None] for i,b,(m,s) in zip(levels, taken.blocks, scales)}
             loss = loss_of(reader(blocks), taken.targets[own], taken.where[own]); opt.zero_grad(); loss.backward(); opt.step(); rate.step()
     _fold(reader, scales); return reader.eval()
+
+# %% ../nbs/04a_localise.ipynb #fit-gain
+@torch.no_grad()
+def fit_gain(
+    model:ScratchDetector, # in eval mode
+    config:ModelConfig, # its config
+    samples, # of `Sample` it learned from
+    reader:LocalReader, # fitted; its gain is set
+    most:int=20, # images of each class at most
+):
+    "Let the strongest place of each class's median map keep its strength"
+    own = [[s for s in samples if s.label==c] for c in config.classes]; own = [s[i] for s in own for i in evenly(len(s), most)]
+    ratios = defaultdict(list); reader.gain.fill_(1.)
+    for levels,y,_ in _levels(model, config, own):
+        coarse,fine = (fine_evidence(model, levels, y, r, config.preprocess.size)[0].amax((1,2,3)) for r in (None, reader))
+        for k,a,b in zip(y.tolist(), coarse.tolist(), fine.tolist()):
+            if b>0: ratios[k].append(a/b)
+    for k,r in ratios.items(): reader.gain[k] = float(np.clip(np.median(r), 1, 1e4))
 
 # %% ../nbs/04a_localise.ipynb #measured-offset
 class _Reading(nn.Module):
@@ -461,7 +480,7 @@ def _fitted(folder, net, config, train, teacher):
         if read is None: raise ValueError(f'{teacher}: has no local reader that could teach; fit it first with defect_localise {teacher} DATA --fit.')
         theirs = (other.eval().to(next(net.parameters()).device), its, read.to(next(net.parameters()).device))
     reader = learn_reader(net, config, train, theirs); reader.record = {'images':len(train), 'teacher':teacher and Path(str(teacher)).name}
-    reader.cuts = fit_cuts(net, config, train, reader)[FINER]
+    fit_gain(net, config, train, reader); reader.cuts = fit_cuts(net, config, train, reader)[FINER]
     reader.save(folder, net, config.classes)
     return load_reader(folder, net).to(next(net.parameters()).device)                            # as it will be used, in half precision
 
