@@ -51,7 +51,7 @@ def seconds(engine, pixels, images):
 def turns(name, engines, pixels, batch, o):
     "Rows: milliseconds an image and speed-ups over eager fp32, median and extremes over the rounds"
     x = pixels[np.arange(batch)%len(pixels)]
-    for e in engines.values(): e.run(x); e.run(x)
+    for e in engines.values(): e.run(x)
     took = []
     for _ in range(o.rounds): took.append({k:seconds(e, x, o.images) for k,e in engines.items() if not took or took[0][k]<3*took[0]['eager fp32']})
     own = lambda k: [t for t in took if k in t]
