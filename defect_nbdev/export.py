@@ -8,7 +8,6 @@ __all__ = ['MOST', 'LEAST', 'Mahalanobis', 'Neighbour', 'Energy', 'MaxProb', 'St
 
 # %% ../nbs/04b_export.ipynb #imports
 import copy, io, logging, math, tempfile, warnings
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from fastcore.script import store_true
 from torch import Tensor, nn
 
 from .calibrate import usable
-from .confidence import Confidence, Novelty, NoveltySum
-from .data import command, evenly, read_image, read_samples, resize_to, to_rgb, write_atomic, write_text
+from .confidence import Confidence
+from .data import command, read_image, read_samples, resize_to, to_rgb, write_atomic, write_text
 from .engine import EXPORT_FORMAT, OUTPUTS, Engine, _need, _openvino, gap, golden, load_engine, seal_onnx, seal_xml
 from .model import find_model
 from .splits import known_parts, read_manifest
 from .synthetic import PAINTERS, make_steel
-from .torch_engine import Looker, TorchEngine, load_torch_engine
+from .torch_engine import TorchEngine, load_torch_engine
 
 # %% ../nbs/04b_export.ipynb #strange
 class Mahalanobis(nn.Module):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CAM_METHODS', 'HeadGradient', 'head_gradient', 'AutogradGradient', 'autograd_gradient', 'cam_from_features',
-           'cam_evidence', 'to_heatmap', 'grad_cam']
+           'cam_evidence', 'placed', 'to_heatmap', 'grad_cam']
 
 # %% ../nbs/04_gradcam.ipynb #imports
 from contextlib import contextmanager
@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .model import ScratchDetector, SpatialAttention
-from .overlay import heat_colors, overlay, show_heatmap
 
 # %% ../nbs/04_gradcam.ipynb #evaluating
 @contextmanager
@@ -195,6 +194,15 @@ def _interpolation(
     return (1 - (at[:,None]-torch.arange(cells, device=device)).abs()).clamp(min=0)
 
 # %% ../nbs/04_gradcam.ipynb #to-heatmap
+def placed(
+    evidence:Tensor, # (...,h,w)
+    size:tuple, # (H,W) of the result
+    offset:float=0., # where a cell looks: the model's `cell_offset`
+)->Tensor: # (...,H,W)
+    "Evidence on another grid over the same image, where the cells look"
+    rows,cols = (_interpolation(n, c, offset, evidence.device) for n,c in zip(size, evidence.shape[-2:]))
+    return rows@evidence@cols.T
+
 def to_heatmap(
     evidence:Tensor, # (B,h,w) or (B,T,h,w), ≥ 0, in logits
     size:tuple, # (H,W) of the result, pixels
@@ -203,8 +211,7 @@ def to_heatmap(
 )->Tensor: # (B,H,W) or (B,T,H,W) float32 in [0,1]
     "Enlarge evidence, put it where the cells look and on the model's scale"
     if not scale>0: raise ValueError(f'scale is {scale}; give the number of logits that is drawn as 1, above 0.')
-    rows,cols = (_interpolation(n, c, offset, evidence.device) for n,c in zip(size, evidence.shape[-2:]))
-    return (rows@evidence@cols.T/scale).clamp(0, 1)
+    return (placed(evidence, size, offset)/scale).clamp(0, 1)
 
 # %% ../nbs/04_gradcam.ipynb #grad-cam
 def grad_cam(

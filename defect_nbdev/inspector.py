@@ -6,7 +6,7 @@
 __all__ = ['Prediction', 'Inspector', 'load_inspector']
 
 # %% ../nbs/04c_inspector.ipynb #imports
-import math, time
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def regions(self:Prediction,
 )->dict: # 'class', 'boxes' (of `Drawn`, most evidence first), 'area' in [0,1], and 'mm2' if the scale is known
     "Where the explained class is, and how much of the image it takes"
     g = self.maps.shape[-1]; grid = cv2.resize(self.maps[list(self.probabilities).index(self.target)].astype(np.float32), (4*g,4*g), interpolation=cv2.INTER_LINEAR)
-    cut,(h,w) = Cut(*self.cuts.get(self.target, ())),self.image.shape[:2]; found = severity(grid, cut, None if mm_per_pixel is None else mm_per_pixel*math.sqrt(h*w)/(4*g))
+    cut,(h,w) = Cut(*self.cuts.get(self.target, ())),self.image.shape[:2]; found = severity(grid, cut, mm_per_pixel, (h,w))
     on = lambda v, n: round(v*n/(4*g))
     return {'class':self.target, 'boxes':[d._replace(xmin=on(d.xmin, w), ymin=on(d.ymin, h), xmax=on(d.xmax, w), ymax=on(d.ymax, h)) for d in map_boxes(grid, cut)], **found}
 

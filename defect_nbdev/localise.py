@@ -11,7 +11,6 @@ __all__ = ['CUTS', 'READER_FORMAT', 'PEERS', 'LAST', 'FINER', 'CENTRE', 'MEASURE
 # %% ../nbs/04a_localise.ipynb #imports
 import hashlib, json, math
 from collections import defaultdict
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,19 +21,17 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from fastcore.script import store_true
 from safetensors import SafetensorError, safe_open
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 from torchvision.transforms.functional import gaussian_blur
 from tqdm.auto import tqdm
 
-from .data import Samples, command, eval_transform, evenly, read_image, read_samples, targets_of, write_text
-from .evaluate import _groups, bootstrap
-from .gradcam import CAM_METHODS, _interpolation, _targets, cam_from_features, to_heatmap
-from .model import ModelConfig, ScratchDetector, cell_offset, find_model, load_model, write_tensors
+from .data import command, eval_transform, evenly, read_image, read_samples, targets_of, write_text
+from .gradcam import _targets, cam_from_features, placed
+from .model import ModelConfig, ScratchDetector, cell_offset, eighth, find_model, load_model, write_tensors
 from .regions import Cut, Drawn, map_boxes, severity
 from .splits import known_parts, read_manifest
-from .train import _judged, _refuse_seen
 
 # %% ../nbs/04a_localise.ipynb #box-mask
 def box_mask(
@@ -107,16 +104,17 @@ def causal_auc(
     shown = torch.stack([rank < round(k/steps*rank.numel()) for k in range(steps+1)])[:,None]
     p = lambda images: model.predict_proba(images)[:,target].double().cpu().numpy()
     mean = lambda v: float(np.trapezoid(v)/steps) if hasattr(np, 'trapezoid') else float(np.trapz(v)/steps)
-    return mean(p(torch.where(shown, x, blurred))), mean(p(torch.where(shown, blurred, x)))
+    given = p(torch.where(shown, x, blurred)); taken = p(torch.where(shown[1:-1], blurred, x))
+    return mean(given), mean([given[-1], *taken, given[0]])                                    # both have the same two ends
 
 # %% ../nbs/04a_localise.ipynb #reader-levels
 def reader_levels(
-    widths:list, # sides of the feature map after each block, fine to coarse
+    levels:list, # features (B,C_i,h_i,w_i) after each block, fine to coarse
     size:int, # side of the image
 )->tuple: # one or two indices
-    "The last block that still sees an eighth of the image or finer, and the next"
-    fine = [i for i,w in enumerate(widths) if w*8>=size] or [0]
-    return (fine[-1], fine[-1]+1) if fine[-1]+1<len(widths) else (fine[-1],)
+    "The last block with a place for every eight pixels, and the next"
+    i = eighth(levels, size)
+    return tuple(range(len(levels))[i:i+2])
 
 # %% ../nbs/04a_localise.ipynb #local-reader
 class LocalReader(nn.Module):
@@ -141,11 +139,6 @@ class LocalReader(nn.Module):
         return self.out(self.drop(h.relu()))
 
 # %% ../nbs/04a_localise.ipynb #fine-evidence
-def _placed(evidence, g, offset):
-    "Evidence (...,h,w) on a grid of g×g cells that cover the image evenly"
-    rows,cols = (_interpolation(g, n, offset, evidence.device) for n in evidence.shape[-2:])
-    return rows@evidence@cols.T
-
 @torch.no_grad()
 def fine_evidence(
     model:ScratchDetector, # in eval mode
@@ -158,9 +151,9 @@ def fine_evidence(
     if reader is None and size is None: raise ValueError('without a reader the size of the image is needed.')
     evidence,logits = cam_from_features(model, levels[-1], target); alone = not isinstance(target, str)
     g = math.ceil(size/8) if reader is None else levels[reader.levels[0]].shape[-1]
-    evidence = _placed(evidence[:,None] if alone else evidence, g, model.cell_offset)
+    evidence = placed(evidence[:,None] if alone else evidence, (g,g), model.cell_offset)
     if reader is None: return evidence,logits
-    z = _placed(reader(levels).sigmoid()*reader.gain[:,None,None], g, reader.offset)
+    z = placed(reader(levels).sigmoid()*reader.gain[:,None,None], (g,g), reader.offset)
     return evidence*(z.take_along_dim(_targets(target, logits)[...,None,None], 1) if alone else z), logits
 
 # %% ../nbs/04a_localise.ipynb #pooled-loss
@@ -207,7 +200,7 @@ def _levels(model, config, samples, batch=16, told=None):
 
 def _hint(model, levels, y, g):
     "Shares (B,g,g) of Grad-CAM's evidence for the true class, a tenth of them spread evenly"
-    e = _placed(cam_from_features(model, levels[-1], y)[0], g, model.cell_offset); total = e.sum((1,2), keepdim=True)
+    e = placed(cam_from_features(model, levels[-1], y)[0], (g,g), model.cell_offset); total = e.sum((1,2), keepdim=True)
     return torch.where(total>0, .9*e/total.clamp(min=1e-9), 0) + torch.where(total>0, .1, 1.)/g**2
 
 # %% ../nbs/04a_localise.ipynb #lesson-fn
@@ -221,7 +214,7 @@ def lesson(
     size = config.preprocess.size; blocks,targets,where = [],[],[]
     theirs = teacher and _levels(*teacher[:2], samples)
     for levels,y,_ in _levels(model, config, samples, told='looking'):
-        ids = reader_levels([l.shape[-1] for l in levels], size); g = levels[ids[0]].shape[-1]
+        ids = reader_levels(levels, size); g = levels[ids[0]].shape[-1]
         blocks.append([levels[i].half().cpu() for i in ids]); targets.append(y.cpu())
         where.append((_hint(model, levels, y, g) if teacher is None else _shown(teacher, next(theirs)[0], y, g)).cpu())
     return Lesson([torch.cat(b) for b in zip(*blocks)], torch.cat(targets), torch.cat(where), teacher is not None)
@@ -229,7 +222,7 @@ def lesson(
 @torch.no_grad()
 def _shown(teacher, levels, y, g):
     "The teacher's maps (B,g,g) of the true classes"
-    z = teacher[2](levels).sigmoid(); z = _placed(z, z.shape[-1], teacher[2].offset)
+    z = teacher[2](levels).sigmoid(); z = placed(z, z.shape[-2:], teacher[2].offset)
     return F.interpolate(z[torch.arange(len(y)),y][:,None], (g,g), mode='bilinear', align_corners=False)[:,0]
 
 # %% ../nbs/04a_localise.ipynb #fit-reader
@@ -292,11 +285,11 @@ def learn_reader(
 )->LocalReader: # without cuts yet
     "A local reader for a trained network"
     some = [samples[i] for i in evenly(len(samples), most)]; size = config.preprocess.size; x = torch.zeros(1, 3, size, size, device=next(model.parameters()).device)
-    with torch.no_grad(): ids = reader_levels([l.shape[-1] for l in model.backbone.levels(x)], size)
+    with torch.no_grad(): ids = reader_levels(model.backbone.levels(x), size)
     reader = fit_reader(lesson(model, config, some, teacher), len(config.classes), ids).to(x.device); t = eval_transform(config.preprocess)
     views = torch.stack([t(image=read_image(some[i].path))['image'] for i in evenly(len(some), 16)]).to(x.device)
-    reader.offset = cell_offset(_Reading(model, reader).eval(), views)
-    return reader
+    reader.offset,reader.record = cell_offset(_Reading(model, reader).eval(), views),{'images':len(some)}
+    fit_gain(model, config, some, reader); return reader
 
 # %% ../nbs/04a_localise.ipynb #save-reader
 READER_FORMAT = 1 # raised when an older version of this package could misread the file
@@ -348,9 +341,9 @@ def method_maps(
     reader:LocalReader|None=None, # for 'ours, finer'
 )->tuple: # (method -> evidence (B,n,n) for each image's answer, n half of the size; logits (B,n_classes))
     "Every method's map of the same images"
-    n = 4*math.ceil(size/8); maps = {shown:_placed(cam_from_features(model, levels[-1], None, name)[0], n, 0.) for shown,name in PEERS.items()}
-    e,logits = cam_from_features(model, levels[-1]); maps[LAST] = _placed(e, n, model.cell_offset)
-    if reader is not None: maps[FINER] = _placed(fine_evidence(model, levels, None, reader)[0][:,0], n, 0.)
+    n = 4*math.ceil(size/8); maps = {shown:placed(cam_from_features(model, levels[-1], None, name)[0], (n,n)) for shown,name in PEERS.items()}
+    e,logits = cam_from_features(model, levels[-1]); maps[LAST] = placed(e, (n,n), model.cell_offset)
+    if reader is not None: maps[FINER] = placed(fine_evidence(model, levels, None, reader)[0][:,0], (n,n))
     at = torch.linspace(-2, 2, n); maps[CENTRE] = torch.exp(-at[:,None]**2-at**2).expand(len(logits), n, n)
     return {k:m.cpu().numpy() for k,m in maps.items()}, logits
 
@@ -413,11 +406,12 @@ def localise(
     for levels,_,images in _levels(model, config, samples, told='measuring'):
         drawn,logits = method_maps(model, levels, size, reader); said = logits.argmax(1).tolist(); n = len(drawn[LAST][0])
         for k,(im,s) in enumerate(zip(images, at)):
+            answer = config.classes[said[k]]
             boxes = scaled_boxes(s, im.shape, n); x = t(image=im)['image'].to(logits.device) if left[s.label]>0 else None; left[s.label] -= 1
             for name,m in drawn.items():
                 enlarged = lambda: cv2.resize(m[k], (size,size), interpolation=cv2.INTER_LINEAR)
-                rows[name].append(_score(m[k], boxes, s.label, cuts.get(name, {}).get(s.label, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
-            best = FINER if FINER in drawn else LAST; answer = config.classes[said[k]]
+                rows[name].append(_score(m[k], boxes, s.label, cuts.get(name, {}).get(answer, Cut()), None if x is None else causal_auc(model, x, enlarged(), said[k])))
+            best = FINER if FINER in drawn else LAST
             more.append((box_mask(boxes, (n,n), s.label).mean(), located([Drawn(0,0,n,n,1.)], [b[1:] for b in boxes])[0],
                          severity(drawn[best][k], cuts.get(best, {}).get(answer, Cut()))['area'], config.classes.index(s.label), said[k]))
     coverage,whole,areas,y,said = map(np.array, zip(*more))
@@ -434,6 +428,7 @@ def summary(
     groups=None, # (N,) images of one piece of metal
 )->dict: # ready for JSON
     "Overall and class by class, with intervals and chance"
+    from defect_nbdev.evaluate import bootstrap                                              # here: who only reads maps does without
     def of(own): return {'n':int(own.sum()), 'coverage':float(r.coverage[own].mean()), 'whole':float(r.whole[own].mean()), 'methods':{k:_means(s[own], r.coverage[own]) for k,s in r.scores.items()}}
     out = {'overall':of(np.ones(len(r.targets), bool)), 'per_class':{c:of(r.targets==k) for k,c in enumerate(classes) if (r.targets==k).any()}}
     for name,s in r.scores.items():
@@ -462,6 +457,8 @@ def localise_table(
 # %% ../nbs/04a_localise.ipynb #localise-parts
 def _reader_parts(model, data, split, leaky):
     "(folder, network, config, training Samples, measured Samples, groups)"
+    from defect_nbdev.evaluate import _groups
+    from defect_nbdev.train import _judged, _refuse_seen
     folder = find_model(model); net,config = load_model(folder); used,_,seen,_ = _judged(model, data, split, 32)
     if not leaky: _refuse_seen(model, used, seen)
     boxed = tuple(s for s in used if any(b.label==s.label for b in s.boxes))
@@ -472,17 +469,15 @@ def _reader_parts(model, data, split, leaky):
     return folder, net.eval().to(device, memory_format=torch.channels_last), config, train, boxed, _groups(manifest, boxed)
 
 def _fitted(folder, net, config, train, teacher):
-    "A reader, learned and saved"
+    "A reader, learned but without cuts"
     if not len(train): raise ValueError(f'{folder}: none of the images it learned from are in the data, so no reader can be fitted.')
     theirs = None
     if teacher:
         other,its = load_model(find_model(teacher), config.classes); read = load_reader(teacher, other)
         if read is None: raise ValueError(f'{teacher}: has no local reader that could teach; fit it first with defect_localise {teacher} DATA --fit.')
         theirs = (other.eval().to(next(net.parameters()).device), its, read.to(next(net.parameters()).device))
-    reader = learn_reader(net, config, train, theirs); reader.record = {'images':len(train), 'teacher':teacher and Path(str(teacher)).name}
-    fit_gain(net, config, train, reader); reader.cuts = fit_cuts(net, config, train, reader)[FINER]
-    reader.save(folder, net, config.classes)
-    return load_reader(folder, net).to(next(net.parameters()).device)                            # as it will be used, in half precision
+    reader = learn_reader(net, config, train, theirs); reader.record['teacher'] = teacher and Path(str(teacher)).name
+    return reader.half().float()                                                                # as it will be stored
 
 # %% ../nbs/04a_localise.ipynb #defect-localise
 @command
@@ -502,6 +497,7 @@ def defect_localise(
     reader = _fitted(folder, net, config, train, teacher) if fit else load_reader(folder, net)
     if reader is not None: reader = reader.to(next(net.parameters()).device)
     cuts = fit_cuts(net, config, train, reader) if len(train) else {}
+    if fit: reader.cuts = cuts[FINER]; reader.save(folder, net, config.classes)
     r = localise(net, config, used, cuts, reader, curves); s = summary(r, config.classes, groups)
     print(f'{len(used)} images with boxes'); print(localise_table(s))
     if not cuts: print('no training images were found: boxes are cut at the default')

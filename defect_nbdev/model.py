@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'resnet14', 'grow_backbone', 'SpatialAttention',
-           'make_head', 'ScratchDetector', 'texture_of', 'texture_widths', 'answers', 'cell_offset', 'ModelConfig',
-           'write_tensors', 'save_model', 'find_model', 'load_config', 'load_model', 'shipped_model']
+           'make_head', 'ScratchDetector', 'eighth', 'texture_of', 'texture_widths', 'answers', 'cell_offset',
+           'ModelConfig', 'write_tensors', 'save_model', 'find_model', 'load_config', 'load_model', 'shipped_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import errno, json, logging, os, re
@@ -255,13 +255,19 @@ def classify_places(self:ScratchDetector,
     return self.head[2:](a.flatten(2).mT).mT.unflatten(2, a.shape[2:])
 
 # %% ../nbs/01_model.ipynb #look
+def eighth(
+    levels:list, # features (B,C_i,h_i,w_i) from `backbone.levels`, from fine to coarse
+    side:int, # of the images they come from, pixels
+)->int: # its index
+    "The last level with a place for every eight pixels, or the first"
+    return max([i for i,f in enumerate(levels) if f.shape[-1]*8>=side], default=0)
+
 def texture_of(
     levels:list, # features (B,C_i,h_i,w_i) from `backbone.levels`, from fine to coarse
     side:int, # of the images they come from, pixels
 )->Tensor: # (B,E+C): two parts, each row of length one
     "How usual a surface looks is judged by the means of two levels: the last one that is no coarser than eight pixels, and the last"
-    fine = [f for f in levels if f.shape[-1]*8>=side] or levels[:1]
-    return torch.cat([F.normalize(f.float().mean((2,3))) for f in (fine[-1], levels[-1])], 1)
+    return torch.cat([F.normalize(f.float().mean((2,3))) for f in (levels[eighth(levels, side)], levels[-1])], 1)
 
 @patch
 def look(self:ScratchDetector,

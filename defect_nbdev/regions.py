@@ -6,6 +6,7 @@
 __all__ = ['Drawn', 'Cut', 'defect_area', 'map_boxes', 'severity']
 
 # %% ../nbs/00f_regions.ipynb #imports
+import math
 from typing import NamedTuple
 
 import cv2
@@ -50,9 +51,10 @@ def map_boxes(
 def severity(
     heatmap:np.ndarray, # evidence (H,W), 0 or more
     cut:Cut=Cut(), # how
-    mm_per_pixel:float|None=None, # side of a pixel of the heatmap, millimetres
+    mm_per_pixel:float|None=None, # side of a pixel of the image, millimetres
+    shape:tuple|None=None, # (H,W) of the image, pixels; None if the heatmap has its size
 )->dict: # 'area', a share in [0,1]; 'mm2' if the scale is known
     "How much of the image the defect takes"
     if mm_per_pixel is not None and not mm_per_pixel>0: raise ValueError(f'mm_per_pixel is {mm_per_pixel}; give the side of a pixel in millimetres, above 0.')
-    on = defect_area(heatmap, cut)
-    return {'area':float(on.mean())} | ({} if mm_per_pixel is None else {'mm2':float(on.sum()*mm_per_pixel**2)})
+    area = float(defect_area(heatmap, cut).mean())
+    return {'area':area} | ({} if mm_per_pixel is None else {'mm2':area*math.prod(shape or heatmap.shape)*mm_per_pixel**2})

@@ -9,7 +9,7 @@ probabilities, label sets, unknown-score, verdict and all maps in memory; readin
 the maps are counted on the images that judged the model's training. *Start to first answer* is a fresh Python that reads one JPEG.
 On a GPU eager fp32, bf16, torch.compile and CUDA graphs (compile's `reduce-overhead`) take turns, and the share of the roofline is the
 convolutions' and matrix products' operations, as PyTorch's counter has them, over --tflops, the card's peak for the type."""
-import argparse, json, os, platform, subprocess, sys, tempfile, time
+import argparse, json, platform, subprocess, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -84,7 +84,6 @@ def roofline(engine, rows, tflops):
 
 def goals(rows, quality, start):
     "Every goal beside what was measured"
-    least = lambda model, f: f([r for r in rows if r['model']==model])
     same = lambda r: (q := quality.get(r['model'], {})).get(r['engine'], {}).get('accuracy', 0)>=q.get('eager fp32', {}).get('accuracy', 1)
     out = []
     if fast := [r['speedup'][0] for r in rows if r['model']=='neu-resnet50' and same(r)]: out.append({'goal':'ResNet-50: best engine ≥ 5× eager fp32 at equal accuracy', 'measured':f'{max(fast):.2f}×', 'met':max(fast)>=5})

@@ -7,7 +7,7 @@ the features' resolution (grad-cam enlarges its maps to the image by itself). Th
 pass of the same round, and the table shows the median over the rounds and the extremes.
 *ours, six maps* explains all classes; *ours, finer* also reads two middle blocks with the local reader; *autograd* differentiates the head instead of using the closed form. captum makes maps only, for
 classes that must be known, so it needs a forward pass before. torchcam keeps its hooks on the model, so it has a copy of its own."""
-import argparse, copy, json, os, platform, time
+import argparse, copy, json, platform, time
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
