@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from .data import write_text
+from .data import to_rgb, write_text
 
 # %% ../nbs/04da_report.ipynb #shown
 def shown(
@@ -100,6 +100,7 @@ def add(self:Summary,
     prediction=None, # the Prediction the row was made from, if its picture will not be there when the report is written
 ):
     "Count one row"
+    if row['status'] not in ('ok', 'unreadable'): raise ValueError(f"status is {row['status']!r}; there are ok and unreadable.")
     now = time.time(); r = None if row['status']=='unreadable' else _read(row, self.classes)
     self.first,self.last = self.first or now,now
     if r is None:
@@ -245,6 +246,7 @@ def pareto_svg(
     most:int=20, # bars
 )->str: # SVG, coloured by the page's style
     "The defects by how often they were named, and their running sum"
+    if most<2: raise ValueError(f'most is {most}; give two bars or more.')
     rows = [(c, x['n'], x['verdicts']) for c,x in facts['classes'].items() if not x['good']]; n = facts['defects']
     if not n: return ''
     if len(rows)>most: rest = rows[most-1:]; rows = rows[:most-1] + [(f'{len(rest)} others', sum(r[1] for r in rest), {v:sum(r[2][v] for r in rest) for v in rest[0][2]})]
@@ -279,11 +281,11 @@ def histogram_svg(
 
 # %% ../nbs/04da_report.ipynb #picture
 def picture(
-    image:np.ndarray, # RGB (H,W,3) uint8
-    most:int=25_000, # characters
+    image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
+    most:int=25_000, # characters, unless the smallest copy takes more
 )->str: # a data URI with a JPEG
     "A small copy of an image as text"
-    h,w = image.shape[:2]; scale = min(1, 260/math.sqrt(h*w), 900/max(h, w))
+    image = to_rgb(image); h,w = image.shape[:2]; scale = min(1, 260/math.sqrt(h*w), 900/max(h, w))
     for scale in (scale, scale*.7, scale*.5, scale*.3):
         small = cv2.resize(image, (max(1, round(w*scale)), max(1, round(h*scale))), interpolation=cv2.INTER_AREA) if scale<1 else image
         for quality in (85, 75, 60, 40):
@@ -369,7 +371,7 @@ def _unread_html(f, problems):
 def _setting_html(f, settings):
     "With what, when and how fast"
     t,at = f['time'],lambda *k, **kw: number(f, 'time', *k, **kw); own = {}
-    if t['first']: own['inspected'] = f"{_esc(t['first'])} to {_esc(t['last'])}"
+    if t['first']: own['inspected'] = ' to '.join(_esc(t[k]).replace('T', ' ') for k in ('first', 'last'))
     if t['per_second']: own['speed'] = f"{at('per_second', form=',.1f')} files a second"
     if t['milliseconds'] is not None: own['an image takes'] = f"{at('milliseconds', form=',.1f')} ms on average"
     told = {_esc(k):_esc(', '.join(f'{a} {b}' for a,b in v.items()) if isinstance(v, dict) else ', '.join(map(str, v)) if isinstance(v, (list, tuple)) else '–' if v is None else v) for k,v in settings.items()}
@@ -399,23 +401,23 @@ _GALLERIES = {'look':('To look at', 'What the model did not decide: images unlik
 
 def _gallery_html(key, rows, inspector):
     title,told = _GALLERIES[key]
-    return _section(title, f'{told} Left the surface, right the same with the evidence: yellow is little, dark red is much.', f'<div class="cards">{"".join(_card(r, inspector) for r in rows)}</div>') if rows else ''
+    return _section(title, f'{told} First the surface, then the same with the evidence: yellow is little, dark red is much.', f'<div class="cards">{"".join(_card(r, inspector) for r in rows)}</div>') if rows else ''
 
 # %% ../nbs/04da_report.ipynb #style
 _STYLE = """
 :root{color-scheme:light dark;--ink:#1a1a1a;--paper:#fff;--quiet:#555;--line:#ddd;--box:#f2f7fb;--edge:#2f6f9f;--accept:#2f6f9f;--review:#c96a00;--unknown:#7b3fa0;--plain:#777}
 @media screen and (prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#14171a;--quiet:#a9b0b7;--line:#363c42;--box:#1b252e;--edge:#6fb1e0;--accept:#6fb1e0;--review:#f0a948;--unknown:#c09be6;--plain:#999}}
 *{box-sizing:border-box} body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:84rem;margin:2rem auto;padding:0 1rem}
-h1{line-height:1.2;margin-bottom:.2rem} h2{margin-top:2.5rem;border-bottom:1px solid var(--line)} caption,.quiet{color:var(--quiet);font-size:.85rem} section>p{max-width:60rem}
+h1{line-height:1.2;margin-bottom:.6rem} h2{margin-top:2.5rem;border-bottom:1px solid var(--line)} caption,.quiet{color:var(--quiet);font-size:.85em} section>p{max-width:60rem}
 .verdict{border-left:6px solid var(--edge);background:var(--box);padding:.6rem 1.2rem} .verdict p:first-child{font-size:1.25rem;font-weight:600}
 .scroll{overflow-x:auto} table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums} caption{text-align:left}
-th,td{padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top} .n{text-align:right}
+th,td{padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top} .n{text-align:right;white-space:nowrap}
 .file,li{overflow-wrap:anywhere} td{overflow-wrap:break-word} td:has(.swatch){white-space:nowrap} svg{display:block;width:100%;height:auto} svg text{font:12.5px system-ui,sans-serif;fill:currentColor} .swatch{display:inline-block;width:.9em;height:.9em;margin-right:.4em;vertical-align:-.08em}
 .accept,.stripe{fill:var(--accept)} .plain{fill:var(--plain)} .review{fill:url(#stripes)} .unknown{fill:url(#dots)} .under{fill:var(--paper)} .stripe{fill:var(--review)} .dot{fill:var(--unknown)}
 .review{stroke:var(--review)} .unknown{stroke:var(--unknown)} .grid{stroke:var(--line)} .mark{stroke:var(--quiet);stroke-dasharray:4 3} .sum{fill:none;stroke:currentColor;stroke-width:1.5} .point{fill:var(--paper);stroke:currentColor;stroke-width:1.5}
 .beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr));gap:1rem 2.5rem;align-items:start} .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));gap:1rem}
 .card{margin:0;border:1px solid var(--line);border-radius:6px;padding:.6rem} .card p{margin:.2rem 0} .pair{display:flex;gap:4px;flex-wrap:wrap} .pair img{flex:1 1 8rem;min-width:0;max-width:100%;height:auto;border-radius:3px} .wide img{flex-basis:100%} .note{border-left:3px solid var(--edge);padding-left:.5rem}
-@media print{body{margin:0;max-width:none;font-size:11px} table,figure,svg,.verdict{break-inside:avoid} h2{break-after:avoid} .cards{grid-template-columns:repeat(3,1fr)} .beside{grid-template-columns:1fr 1fr}}"""
+@media print{body{margin:0;max-width:none;font-size:11px} table,figure,svg,.verdict{break-inside:avoid} h2{break-after:avoid} .scroll{overflow:visible} .beside{display:block} svg{max-width:24rem!important} .swatch{max-width:.9em!important} .cards{grid-template-columns:repeat(3,1fr)} .pair:not(.wide) img{flex-basis:0}}"""
 
 # %% ../nbs/04da_report.ipynb #page
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
