@@ -14,7 +14,8 @@ import numpy as np
 from .confidence import Confidence, fit_confidence
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from .data import BadImage, Samples, command, evenly, read_image, read_samples, targets_of
-from .model import ModelConfig, ScratchDetector, answers, find_model, load_model, texture_widths
+from .model import ModelConfig, ScratchDetector, answers, load_model, texture_widths
+from .saved import find_model
 from .splits import known_parts, leaks, read_manifest
 
 # %% ../nbs/02b_calibrate.ipynb #usable

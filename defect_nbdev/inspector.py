@@ -26,6 +26,7 @@ from .engine import Engine, load_engine
 from .overlay import enlarge, overlay
 from .quality import Limits, Quality, flags, measure, told
 from .regions import Cut, map_boxes, severity
+from .saved import find_model, folder_hash, shipped_model
 
 # %% ../nbs/04c_inspector.ipynb #prediction
 @dataclass(frozen=True, eq=False)
@@ -169,14 +170,13 @@ ENGINES = ('torch', 'onnx', 'openvino') # what can compute
 def _exported(path, engine, threads):
     "An engine from an exported copy of a folder's model, kept in the user's cache"
     from defect_nbdev import __version__
-    from defect_nbdev.export import export_model
-    from defect_nbdev.model import find_model, shipped_model
-    from defect_nbdev.torch_engine import folder_hash, load_torch_engine
     folder = shipped_model() if path is None else find_model(path); cache = Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'defect_nbdev'
     at = cache/f"{folder_hash(folder)}-{__version__}.{'onnx' if engine=='onnx' else 'xml'}"
     if at.is_file():
         try: return load_engine(at, threads, engine)
         except (ValueError, OSError): pass                                   # damaged: made again
+    from defect_nbdev.export import export_model
+    from defect_nbdev.torch_engine import load_torch_engine
     cache.mkdir(parents=True, exist_ok=True); export_model(load_torch_engine(folder, 'cpu'), at)
     return load_engine(at, threads, engine)
 
@@ -190,9 +190,10 @@ def load_inspector(
     "An inspector from a saved or an exported model"
     if engine not in (None, *ENGINES): raise ValueError(f"engine is '{engine}'; give {', '.join(ENGINES)}.")
     if path is not None and not Path(path).is_dir() and Path(path).suffix in ('.onnx', '.xml', '.bin'): return Inspector(load_engine(path, threads, engine))
+    if engine in ('onnx', 'openvino'): return Inspector(_exported(path, engine, threads))
     try: from defect_nbdev.torch_engine import load_torch_engine
     except ModuleNotFoundError as e: raise ImportError(f'a model folder needs PyTorch, and {e.name} is not installed; give an .onnx or .xml file from defect_export instead.') from None
-    return Inspector(load_torch_engine(path, device) if engine in (None, 'torch') else _exported(path, engine, threads))
+    return Inspector(load_torch_engine(path, device))
 
 # %% ../nbs/04c_inspector.ipynb #prediction-record
 def image_hash(

@@ -38,7 +38,8 @@ from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, comman
                                make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
                                write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
-from .model import ModelConfig, ScratchDetector, cell_offset, find_model, grow_backbone, load_config, load_model, save_model, write_tensors
+from .model import ModelConfig, ScratchDetector, cell_offset, grow_backbone, load_config, load_model, save_model, write_tensors
+from .saved import find_model
 from .splits import (SPLITS, apply_manifest, file_sha256, known_parts, leaks, make_manifest, read_manifest,
                                  write_manifest)
 
