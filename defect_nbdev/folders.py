@@ -233,7 +233,7 @@ class Results:
         if mm_per_px is not None and not mm_per_px>0: raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel in millimetres, above 0.')
         self.inspector,self.out,self.heatmaps,self.mm_per_px,self.costs,self.ledger = inspector,Path(out),heatmaps,mm_per_px,costs,ledger
         self.columns = columns(inspector.classes, [*['mm2']*(mm_per_px is not None), *['action','expected_cost']*(costs is not None), *['heatmap']*heatmaps])
-        e = inspector.engine; about = dict(classes=list(e.classes), model_hash=e.model_hash, preprocess_hash=e.preprocess_hash, limits=inspector.limits.to_dict(), mm_per_px=mm_per_px, costs=costs, heatmaps=heatmaps)
+        e = inspector.engine; about = dict(classes=list(e.classes), model_hash=e.model_hash, preprocess_hash=inspector.preprocess_hash, limits=inspector.limits.to_dict(), mm_per_px=mm_per_px, costs=costs, heatmaps=heatmaps)
         self.journal = Journal(self.out/'journal.jsonl', about); self._new,self.t0 = set(),time.perf_counter()
     def __enter__(self): return self
     def __exit__(self, *_): self.journal.close()
@@ -310,7 +310,7 @@ def _report(self:Results):
     "The page about everything in the journal"
     from defect_nbdev.report import summarise, write_report
     e = self.inspector.engine
-    return write_report(summarise(self.journal.rows(), self.inspector.classes), self.out/'report.html', self.inspector, settings={'model':repr(e), 'model hash':e.model_hash, 'preprocessing hash':e.preprocess_hash})
+    return write_report(summarise(self.journal.rows(), self.inspector.classes), self.out/'report.html', self.inspector, settings={'model':repr(e), 'model hash':e.model_hash, 'preprocessing hash':self.inspector.preprocess_hash})
 
 # %% ../nbs/04d_folders.ipynb #inspect-files
 def _grouped(pairs, most, seconds):
