@@ -27,6 +27,7 @@ _WHY = {'accept':'Accept: at the error rate promised, no other class is possible
 
 def _review(p):
     "Why a person should look"
+    if p.flags and len(p.label_set)==1: return 'Review: the picture is spoiled.'
     others = ', '.join(c for c in p.label_set if c!=p.label)
     return f'Review: it may also be {others}.' if others else 'Review: it is not sure enough.'
 
@@ -34,22 +35,21 @@ def verdict(
     p:Prediction, # the answer
 )->str: # Markdown
     "The answer in words"
-    sure = f'The network is {p.confidence:.1%} sure.'
-    if p.verdict is None: return f"## {p.label}\n{sure}{'' if p.confidence>=.5 else ' It would not bet on it: look at the image yourself.'} {p.milliseconds:.0f} ms."
+    sure,spoiled = f'The network is {p.confidence:.1%} sure.',''.join(f'\n\n{w}' for w in p.warnings)
+    if p.verdict is None: return f"## {p.label}\n{sure}{'' if p.confidence>=.5 else ' It would not bet on it: look at the image yourself.'} {p.milliseconds:.0f} ms.{spoiled}"
     title = 'Unknown surface' if p.verdict=='unknown' else p.label
-    return f"## {title}\n**{_WHY.get(p.verdict) or _review(p)}** {f'Of the classes it knows, {p.label} is nearest. ' if p.verdict=='unknown' else ''}{sure} {p.milliseconds:.0f} ms."
+    return f"## {title}\n**{_WHY.get(p.verdict) or _review(p)}** {f'Of the classes it knows, {p.label} is nearest. ' if p.verdict=='unknown' else ''}{sure} {p.milliseconds:.0f} ms.{spoiled}"
 
 # %% ../nbs/05_app.ipynb #for-screen
 def for_screen(
     p:Prediction, # the answer
     most:int=1600, # longest side kept, pixels
-)->Prediction: # the same answer; a larger image and its heatmap are shrunk, since they stay in memory while the page is open
+)->Prediction: # the same answer; a larger image is shrunk, and its heatmap with it, since they stay in memory while the page is open
     "What a page needs of a prediction"
     h,w = p.image.shape[:2]
     if max(h, w)<=most: return p
     size = max(1, round(w*most/max(h, w))),max(1, round(h*most/max(h, w)))
-    image,heatmap = (cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (p.image, p.heatmap))
-    return replace(p, image=image, heatmap=np.clip(heatmap, 0, 1))
+    return replace(p, image=cv2.resize(p.image, size, interpolation=cv2.INTER_AREA))
 
 # %% ../nbs/05_app.ipynb #handlers
 def _told(e, path): return re.sub(re.escape(str(path)), lambda m: os.path.basename(str(path)), str(e))

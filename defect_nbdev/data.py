@@ -4,15 +4,15 @@
 
 # %% auto #0
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'IMAGE_SUFFIXES', 'MAX_PIXELS', 'LAYOUTS', 'AUGMENTS', 'class_name', 'BadImage',
-           'to_uint8', 'to_rgb', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples', 'Preprocess',
-           'resize_to', 'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode', 'SteelDataset',
-           'EpochSampler', 'balanced', 'make_loader', 'targets_of', 'evenly', 'reuse_memory', 'write_atomic',
-           'write_text', 'left_out', 'command']
+           'to_uint8', 'to_rgb', 'read_whole', 'read_image', 'Box', 'Sample', 'Samples', 'read_boxes', 'read_samples',
+           'Preprocess', 'resize_to', 'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode',
+           'SteelDataset', 'EpochSampler', 'balanced', 'make_loader', 'targets_of', 'evenly', 'reuse_memory',
+           'write_atomic', 'write_text', 'left_out', 'several', 'command']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1')  # albumentations would look for updates on the network when imported; it and torch are imported by the functions that need them
-import ctypes, inspect, io, re, sys, tempfile, threading
+import ctypes, inspect, io, re, stat, sys, tempfile, threading
 import xml.etree.ElementTree as ET
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -138,6 +138,21 @@ def _from_bytes(
     if a is None: raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
     return to_rgb(a[...,2::-1] if a.ndim==3 else a, name)
 
+# %% ../nbs/00_data.ipynb #read-whole
+def read_whole(
+    path, # of an image, str or PathLike
+)->bytes: # its content
+    "Read a file that nobody is writing, or raise `BadImage` with one sentence"
+    path = Path(path); state = lambda: (s := path.stat()) and (s.st_mode, s.st_size, s.st_mtime_ns, s.st_ino)
+    try:
+        if path.is_dir(): raise BadImage(f'{path}: is a folder, not an image.')
+        if not stat.S_ISREG((before := state())[0]): raise BadImage(f'{path}: is not a file that holds an image.')
+        data = path.read_bytes()
+        if state()!=before or len(data)!=before[1]: raise BadImage(f'{path}: was changed while it was read; inspect it when it is finished.')
+    except BadImage: raise
+    except (OSError, ValueError) as e: raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
+    return data
+
 # %% ../nbs/00_data.ipynb #read-image
 def read_image(
     src, # a path, a file's bytes, a PIL image, or an array (see `to_rgb`)
@@ -148,11 +163,7 @@ def read_image(
     if isinstance(src, Image.Image): return _pixels(src, 'PIL image', max_pixels)
     if isinstance(src, (bytes, bytearray, memoryview)): return _from_bytes(bytes(src), 'bytes', max_pixels)
     if not isinstance(src, (str, os.PathLike)): raise BadImage(f'expected a path, bytes, PIL image or array, got {type(src).__name__}.')
-    path = Path(src)
-    try: data = None if path.is_dir() else path.read_bytes()
-    except (OSError, ValueError) as e: raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
-    if data is None: raise BadImage(f'{path}: is a folder, not an image.')
-    return _from_bytes(data, str(path), max_pixels)
+    return _from_bytes(read_whole(src), str(src), max_pixels)
 
 # %% ../nbs/00_data.ipynb #sample
 class Box(NamedTuple):
@@ -548,6 +559,12 @@ def left_out(
     if Param is None: return Annotated[str, help, {'nargs':'?', 'opt':False}]            # fastcore 2
     return Param(help, str, nargs='?', opt=False)
 
+def several(
+    help:str, # what the arguments mean
+): # an annotation for a parameter without a default
+    "Positional arguments, one or more, as a list"
+    return Annotated[str, help, {'nargs':'+'}] if Param is None else Param(help, str, nargs='+')
+
 def _arguments(func):
     "What the command line says, by parameter"
     a,b = '_-' if Param is None else '-_'                                                   # which spelling the parser knows
@@ -562,12 +579,17 @@ def _told(e):
 # %% ../nbs/00_data.ipynb #command
 def command(
     func, # its parameters become options, its docstring the description
+    failed:int=1, # exit status after an error
+    status=None, # from what the function returns to the exit status; None for 0
 ): # the same function, with the console script as its attribute `cli`
     "Make a function a command, whose foreseeable errors are one sentence each"
     def cli():
         name = Path(sys.argv[0]).name                                # as it was called: defect_train, app.py
-        try: func(**_arguments(func))
-        except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as e: sys.exit(f'{name}: {_told(e)}')
-        except KeyboardInterrupt: sys.exit(f'{name}: stopped; what was saved stays.')
+        def stop(e): print(f'{name}: {e}', file=sys.stderr); sys.exit(failed)
+        try: out = func(**_arguments(func))
+        except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), 1); sys.exit(failed)      # who read along, as `head` does, has gone
+        except (ValueError, OSError, FloatingPointError, MemoryError, ImportError) as e: stop(_told(e))
+        except KeyboardInterrupt: stop('stopped; what was saved stays.')
+        sys.exit(status(out) if status else 0)
     func.cli = cli
     return func

@@ -38,6 +38,7 @@ class Engine:
     "A model that answers for pixels; subclasses say how in `_outputs`"
     config = model = confidence = None  # what only an engine in PyTorch has
     name = 'engine'
+    model_hash = '' # of weights, confidence and settings, 16 hexadecimal digits; empty for a model that was never saved
     def __init__(self,
         meta:dict, # classes, size, evidence_scale and what else is known of the model
     ): self.meta = meta
@@ -45,6 +46,8 @@ class Engine:
     def classes(self)->tuple: return tuple(self.meta['classes'])
     @property
     def size(self)->int: return self.meta['preprocess']['size'] # side of the square it takes, pixels
+    @property
+    def preprocess_hash(self)->str: return hashlib.sha256(json.dumps(self.meta['preprocess'], sort_keys=True).encode()).hexdigest()[:16] # of what is done to an image before the network
     @property
     def scale(self)->float: return self.meta['evidence_scale'] # logits of evidence that a heatmap draws as 1
     def __repr__(self): return f"{type(self).__name__}({self.meta['backbone']}, {self.size} px, {len(self.classes)} classes, {self.meta['precision']})"
@@ -229,7 +232,7 @@ def read_export(
 )->tuple: # (metadata, content of the file, weights of an .xml or None)
     "Read an exported model and check its seal; needs neither ONNX nor OpenVINO"
     path = Path(path); data,weights = _bytes(path),_bytes(path.with_suffix('.bin')) if path.suffix=='.xml' else None
-    try: return _checked_meta(*(_open_onnx(data) if weights is None else _open_xml(data, weights))), data, weights
+    try: told,seal,own = _open_onnx(data) if weights is None else _open_xml(data, weights); return {**_checked_meta(told, seal, own), 'sha256':seal}, data, weights
     except ValueError as e: raise ValueError(f'{path}: {e}.') from None
 
 # %% ../nbs/04ab_engine.ipynb #need
@@ -252,7 +255,7 @@ class OnnxEngine(Engine):
         path, # .onnx from `defect_export`
         threads:int|None=None, # None for all that this process may use
     ):
-        meta,data,_ = read_export(path); super().__init__(meta); self.name = str(path); ort = _need('onnxruntime', 'onnx')
+        meta,data,_ = read_export(path); super().__init__(meta); self.name,self.model_hash = str(path),meta['sha256'][:16]; ort = _need('onnxruntime', 'onnx')
         o = ort.SessionOptions(); o.intra_op_num_threads = threads or _cores(); o.log_severity_level = 3
         try: self._session = ort.InferenceSession(data, o, providers=['CPUExecutionProvider'])
         except Exception as e: raise _refused(path, e) from None
@@ -266,7 +269,7 @@ class OpenVinoEngine(Engine):
         path, # from `defect_export`
         threads:int|None=None, # None for all that this process may use
     ):
-        meta,data,weights = read_export(path); super().__init__(meta); self.name = str(path); core = _openvino()
+        meta,data,weights = read_export(path); super().__init__(meta); self.name,self.model_hash = str(path),meta['sha256'][:16]; core = _openvino()
         how = {'INFERENCE_PRECISION_HINT':'f32', 'PERFORMANCE_HINT':'LATENCY', 'INFERENCE_NUM_THREADS':threads or _cores()}
         self._kept = data,weights                                         # OpenVINO does not copy all of what it is given
         try: self._model = core.compile_model(core.read_model(data) if weights is None else core.read_model(data, weights), 'CPU', how)
