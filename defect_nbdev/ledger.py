@@ -182,7 +182,7 @@ _keeping = threading.Lock()
 def _png(image):
     "A PNG of RGB pixels"
     grey = (image==image[...,:1]).all()
-    return cv2.imencode('.png', image[...,0] if grey else image[...,::-1])[1].tobytes()
+    return cv2.imencode('.png', np.ascontiguousarray(image[...,0] if grey else image[...,::-1]))[1].tobytes()
 
 @patch
 def _keep(self:Ledger, image, digest):
