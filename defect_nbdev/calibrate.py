@@ -14,7 +14,9 @@ import numpy as np
 from .confidence import Confidence, fit_confidence
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from .data import BadImage, Samples, command, evenly, read_image, read_samples, targets_of
-from .model import ModelConfig, ScratchDetector, answers, find_model, load_model, texture_widths
+from .model import ModelConfig, ScratchDetector, answers, load_model, texture_widths
+from .quality import fit_limits, save_limits
+from .saved import find_model
 from .splits import known_parts, leaks, read_manifest
 
 # %% ../nbs/02b_calibrate.ipynb #usable
@@ -98,9 +100,10 @@ def defect_calibrate(
     unknown_share:float=.01, # share of known images that may be called unknown
     kind:str='mahalanobis', # unknown-score: mahalanobis, knn, energy or maxprob
 ):
-    "Fit a model's confidence again: calibration, label sets, unknown-score"
+    "Fit a model's confidence again: calibration, label sets, unknown-score; and the limits of a good image"
     train,valid = _calibration_parts(model, data, fit_on); net,config = load_model(model)
     c = calibrate(net, config, train, valid, error, unknown_share, kind); c.save(find_model(model))
+    save_limits(fit_limits(read_image(s.path) for s in usable(valid if fit_on else train, 2000)), find_model(model))
     print(f"fitted on {int(c.images.sum())} images: temperature {c.calibrator.t0:.2f}, growing with strangeness by the power {c.calibrator.a:.2f}")
     for name,e,n in zip(config.classes, c.errors, c.images): print(f"  {name:18}{n:5} images: the true class is missed with a chance of at most {e:.1%}")
     if c.errors.max()>error: print(f'{error:.1%} needs {int(np.ceil(1/error))-1} images of a class; with fewer the promise is weaker, as listed')

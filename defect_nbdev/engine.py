@@ -288,8 +288,10 @@ def _installed(module):
 def load_engine(
     path, # .onnx or .xml from `defect_export`
     threads:int|None=None, # None for all that this process may use
+    engine:str|None=None, # 'onnx' or 'openvino' to insist on one
 )->Engine: # that has passed its self-test
     "An exported model with the engine that reads it: OpenVINO for .xml, ONNX Runtime for .onnx, and OpenVINO for that too where it is the only one"
     end = Path(path).suffix
+    if engine not in (None, 'onnx', 'openvino') or (engine, end)==('onnx', '.xml'): raise ValueError(f"{path}: cannot be computed by engine '{engine}'; {'an .xml file needs openvino' if end=='.xml' else 'there are onnx and openvino'}.")
     if end not in ('.onnx', '.xml'): raise ValueError(f"{path}: an exported model is an .onnx or an .xml file{', and this .bin belongs to one' if end=='.bin' else ''}.")
-    return (OpenVinoEngine if end=='.xml' or (_installed('openvino') and not _installed('onnxruntime')) else OnnxEngine)(path, threads)
+    return (OpenVinoEngine if end=='.xml' or engine=='openvino' or (engine is None and _installed('openvino') and not _installed('onnxruntime')) else OnnxEngine)(path, threads)

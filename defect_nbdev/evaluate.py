@@ -31,7 +31,8 @@ from tqdm.auto import tqdm
 from .confidence import VERDICTS, Judgement, brier, calibration_error, coverage, load_confidence, nll, plot_reliability, reliability
 from .corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
 from .data import Samples, command, evenly, read_image, resize_to, targets_of, write_atomic, write_text
-from .model import ModelConfig, ScratchDetector, _versions, answers, find_model, load_model
+from .model import ModelConfig, ScratchDetector, _versions, answers, load_model
+from .saved import find_model
 from .splits import file_sha256, grouped_kfold, SplitManifest, known_parts, read_manifest
 from .train import _judged, _refuse_seen, _unfair, fair_metrics, make_accelerator, plot_confusion, wilson
 

@@ -21,7 +21,7 @@ from .calibrate import usable
 from .confidence import Confidence
 from .data import command, read_image, read_samples, resize_to, to_rgb, write_atomic, write_text
 from .engine import EXPORT_FORMAT, OUTPUTS, Engine, _need, _openvino, gap, golden, load_engine, seal_onnx, seal_xml
-from .model import find_model
+from .saved import find_model
 from .splits import known_parts, read_manifest
 from .synthetic import PAINTERS, make_steel
 from .torch_engine import TorchEngine, load_torch_engine

@@ -29,8 +29,9 @@ from tqdm.auto import tqdm
 
 from .data import command, eval_transform, evenly, read_image, read_samples, targets_of, write_text
 from .gradcam import _targets, cam_from_features, placed
-from .model import ModelConfig, ScratchDetector, cell_offset, eighth, find_model, load_model, write_tensors
+from .model import ModelConfig, ScratchDetector, cell_offset, eighth, load_model, write_tensors
 from .regions import Cut, Drawn, map_boxes, severity
+from .saved import find_model
 from .splits import known_parts, read_manifest
 
 # %% ../nbs/04a_localise.ipynb #box-mask

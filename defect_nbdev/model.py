@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'load_backbone_weights', 'make_backbone', 'resnet14', 'grow_backbone', 'SpatialAttention',
            'make_head', 'ScratchDetector', 'eighth', 'texture_of', 'texture_widths', 'answers', 'cell_offset',
-           'ModelConfig', 'write_tensors', 'save_model', 'find_model', 'load_config', 'load_model', 'shipped_model']
+           'ModelConfig', 'write_tensors', 'save_model', 'load_config', 'load_model']
 
 # %% ../nbs/01_model.ipynb #imports
 import errno, json, logging, os, re
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from .data import Preprocess, eval_transform, write_atomic, write_text
+from .saved import find_model
 
 # %% ../nbs/01_model.ipynb #split-backbone
 _STAGE = re.compile(r'(layer|s|stage|level)\d$|blocks$|stages$')
@@ -409,14 +409,6 @@ def save_model(
     write_tensors(folder/'model.safetensors', state, {'model':told})
     write_text(folder/'config.json', config.to_json())
 
-# %% ../nbs/01_model.ipynb #find-model
-def find_model(
-    model, # a saved model's folder, or the name of one that comes with the package
-)->Path: # its folder; a name that is neither comes back as it is
-    "A folder of that name first, then the models in the box"
-    boxed = Path(find_spec('defect_nbdev').origin).parent/'weights'/str(model)
-    return boxed if not Path(model).is_dir() and (boxed/'config.json').is_file() else Path(model)
-
 # %% ../nbs/01_model.ipynb #load-config
 def load_config(
     folder, # a saved model, as `find_model` takes it
@@ -465,13 +457,3 @@ def load_model(
     _fill(model, _read_state(path, config), path)
     model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset
     return model.eval(), config
-
-# %% ../nbs/01_model.ipynb #shipped-model
-def shipped_model(
-    name:str='neu-resnet50', # a folder's name in `defect_nbdev/weights`
-)->Path: # the model's folder
-    "Where a model that comes with the package lies"
-    weights = Path(find_spec('defect_nbdev').origin).parent/'weights'
-    names = sorted(p.parent.name for p in weights.glob('*/config.json'))
-    if name not in names: raise FileNotFoundError(f"no model '{name}' comes with this installation; it has {names or 'none'}.")
-    return weights/name

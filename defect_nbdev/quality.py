@@ -168,8 +168,8 @@ def fit_limits(
     table = np.array([measure(i) for i in images], np.float64).reshape(-1, len(Quality._fields)); wide = 1 + margin
     if not len(table): raise ValueError('there are no images to fit limits on; give the images the model learned from.')
     q = Quality(*table.T); low,high = (lambda v: float(np.quantile(v, share))),(lambda v: float(np.quantile(v, 1-share)))
-    found = (low(q.brightness)/wide, 255 - (255-high(q.brightness))/wide, low(q.contrast)/wide, min(max(.01, high(q.clipped)*wide), 1),
-             low(q.sharpness)/wide, .75*min(low(np.minimum(q.width, q.height)), SIDE), min(max(1, high(q.colour)*wide), 255))
+    found = (low(q.brightness)/wide, 255 - (255-high(q.brightness))/wide, low(q.contrast)/wide, min(max(.01, high(q.clipped)*wide), 1.),
+             low(q.sharpness)/wide, .75*min(low(np.minimum(q.width, q.height)), SIDE), min(max(.5, high(q.colour)*wide), 255.))
     return Limits(*(round(v, 4) for v in found), len(table))
 
 # %% ../nbs/00g_quality.ipynb #fit-quality

@@ -35,10 +35,12 @@ from tqdm.auto import tqdm
 
 from .calibrate import calibrate
 from .data import (AUGMENTS, Preprocess, Samples, SteelDataset, balanced, command, decode, eval_transform, evenly, left_out,
-                               make_loader, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
+                               make_loader, read_image, read_samples, reuse_memory, targets_of, train_transform, write_atomic,
                                write_text)
 from .loss import FocalLoss, distillation_loss, feature_loss, place_loss
-from .model import ModelConfig, ScratchDetector, cell_offset, find_model, grow_backbone, load_config, load_model, save_model, write_tensors
+from .model import ModelConfig, ScratchDetector, cell_offset, grow_backbone, load_config, load_model, save_model, write_tensors
+from .quality import fit_limits, save_limits
+from .saved import find_model
 from .splits import (SPLITS, apply_manifest, file_sha256, known_parts, leaks, make_manifest, read_manifest,
                                  write_manifest)
 
@@ -809,6 +811,10 @@ def _calibrated(out, model, config, train, valid):
     try: calibrate(model, config, train, valid).save(out)
     except (ValueError, np.linalg.LinAlgError) as e: print(f'no confidence was fitted: {e}')
 
+def _limits(out, train):
+    "What a good image looks like, from those that were learned"
+    save_limits(fit_limits(read_image(train[i].path) for i in evenly(len(train), 2000)), out)
+
 def _run(trainer, config, manifest, train, valid, o):
     "Fit, then write the model's results; only the first process writes"
     out,acc = Path(o['out']),trainer.acc; path = out/'checkpoint.safetensors'
@@ -820,6 +826,7 @@ def _run(trainer, config, manifest, train, valid, o):
     trainer.fit(keep, _every(o['save_every'], path))
     acc.wait_for_everyone()
     model,config = load_model(out)
+    if acc.is_main_process: _limits(out, train)
     if acc.is_main_process and o['confidence']: _calibrated(out, model, config, train, valid)
     logits,y = predict_logits(model.to(acc.device), trainer.valid_loader, acc)
     acc.end_training()

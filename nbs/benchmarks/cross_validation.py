@@ -19,7 +19,8 @@ from sklearn.model_selection import GroupKFold
 from defect_nbdev.calibrate import as_usual, spoiled
 from defect_nbdev.confidence import fit_confidence
 from defect_nbdev.data import read_image, read_samples, targets_of, write_text
-from defect_nbdev.model import answers, find_model, load_model, texture_widths
+from defect_nbdev.model import answers, load_model, texture_widths
+from defect_nbdev.saved import find_model
 from defect_nbdev.splits import SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest
 from defect_nbdev.train import read_recipe, retrain
 

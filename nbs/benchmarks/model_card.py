@@ -8,7 +8,8 @@ import argparse, json
 from pathlib import Path
 
 from defect_nbdev.data import write_text
-from defect_nbdev.model import find_model, load_config
+from defect_nbdev.model import load_config
+from defect_nbdev.saved import find_model
 from defect_nbdev.splits import read_manifest
 from defect_nbdev.train import read_recipe, wilson
 

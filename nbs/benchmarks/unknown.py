@@ -28,7 +28,8 @@ from defect_nbdev.calibrate import as_usual
 from defect_nbdev.confidence import NOVELTY_KINDS, VERDICTS, attainable_error, auroc, false_alarm_at, fit_novelty, load_confidence, threshold_at
 from defect_nbdev.data import (AUGMENTS, NEU_CLASSES, Preprocess, SteelDataset, decode, eval_transform, make_loader, read_image, read_samples,
                                targets_of, to_rgb, train_transform, write_text)
-from defect_nbdev.model import ModelConfig, ScratchDetector, answers, find_model, load_config, load_model, save_model
+from defect_nbdev.model import ModelConfig, ScratchDetector, answers, load_config, load_model, save_model
+from defect_nbdev.saved import find_model
 from defect_nbdev.splits import apply_manifest, file_sha256, grouped_split, read_manifest
 from defect_nbdev.synthetic import make_steel
 from defect_nbdev.train import Settings, Trainer, make_accelerator
