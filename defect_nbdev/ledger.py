@@ -399,7 +399,7 @@ def replay(self:Ledger,
 )->Replay: # what is the same, and what is not
     "Make a stored decision again and compare"
     row = self[id]; was,words = record_of(row),[]
-    for k,now in (('model', inspector.engine.model_hash), ('preprocess', inspector.engine.preprocess_hash)):
+    for k,now in (('model', inspector.engine.model_hash), ('preprocess', inspector.preprocess_hash)):
         what,then = {'model':'model', 'preprocess':'preprocessing'}[k],was[f'{k}_hash']
         if not (then and now): words.append(f'Nobody can say whether the {what} is the same: one of the two was never saved and has no hash.')
         elif then!=now: words.append(f'The {what} is another one: {then} decided, {now} is loaded.')
@@ -438,9 +438,9 @@ def _printed(rows):
     for r in rows: yield f"{r['id']:7}  {r['time'][:19]}Z  {shown(r['file'], 32):32}  {r['label'][:16]:16}  {r['confidence']:6.1%}  {r['verdict'] or '':8}  {r['corrected'] or ''}".rstrip()
 
 # %% ../nbs/04g_ledger.ipynb #command-parts
-def _replayed(book, id, model):
+def _replayed(book, id, model, engine):
     if model is None: raise ValueError('a replay needs the model that decided; give it with --model.')
-    r = book.replay(id, load_inspector(model)); print(r); return not r.same
+    r = book.replay(id, load_inspector(model, engine=engine)); print(r); return not r.same
 
 def _exported(book, out):
     e = book.export_corrections(out); print(f'{out}: {e}')
@@ -460,6 +460,7 @@ def defect_ledger(
     export_corrections:str=None, # write the operators' corrections into this folder, to train on
     replay:int=None, # make the decision of this number again, with --model
     model:str=None, # folder, name or exported file of the model, for --replay
+    engine:str=None, # for --replay: torch, onnx or openvino, if the decision was made by another than the model's own
     correct:int=None, # store what --by says of this number: the class --label
     by:str='', # who corrects
     note:str='', # why, for people
@@ -467,7 +468,7 @@ def defect_ledger(
     "List, correct, export and replay what was inspected"
     with Ledger(ledger, create=False) as book:
         if correct is not None: print(f"inspection {correct}: {book.correct(correct, label or '', by, note)}"); return False
-        if replay is not None: return _replayed(book, replay, model)
+        if replay is not None: return _replayed(book, replay, model, engine)
         if export_corrections is not None: return _exported(book, export_corrections)
         kind = dict(since=since, until=until, verdict=verdict, label=label and class_name(label))
         if csv is not None: print(f'{csv}: {book.to_csv(csv, **kind)} inspections'); return False
