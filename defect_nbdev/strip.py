@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CLEAN_NAMES', 'Strip', 'strip_of', 'open_strip', 'Planted', 'true_box', 'plant', 'strip_blocks', 'make_strip',
-           'Layout', 'layout', 'starts', 'tiles_of', 'clean_classes', 'StripDefect', 'Scan', 'scan_strip']
+           'Layout', 'layout', 'starts', 'tiles_of', 'clean_classes', 'StripDefect', 'Scan', 'scan_strip',
+           'write_defects', 'strip_map', 'fit_peaks', 'shared_answers', 'summary', 'save_scan', 'defect_strip']
 
 # %% ../nbs/04e_strip.ipynb #imports
 import csv, hashlib, json, math, sys, time, zlib
@@ -346,13 +347,13 @@ def tiles_of(
     strip:Strip, # to be cut
     lay:Layout, # how
     size:int, # side of the network's image
-    digest=None, # a hashlib object that is told every row once
+    see=lambda rows: None, # told every row once, (rows,width[,3]) uint8
 ): # generator of (y, xs, RGB (len(xs),size,size,3) uint8), one for each row of tiles; pixels are None where rows cannot be read
     "A strip as the network wants it"
     if strip.width<lay.tile or strip.readable<lay.tile: raise ValueError(f'{strip.name}: {strip.readable:,}×{strip.width:,} px is less than a tile of {lay.tile}; give a smaller tile.')
     xs = starts(strip.width, lay); small = lambda t: to_rgb(resize_to(t, size))
     for y,band,new in _bands(strip, lay):
-        if digest is not None: digest.update(np.ascontiguousarray(new))
+        see(new)
         yield y, xs, None if band is None else np.stack([small(band[:,x:x+lay.tile]) for x in xs])
 
 # %% ../nbs/04e_strip.ipynb #clean-classes
@@ -439,6 +440,19 @@ class _Joiner:
         k = self.lay.cell; (length,width) = self.size; px = lambda v, most: min(v*k, most)
         return StripDefect(self.labels[c], e/max(m, 1e-12), px(xmin, width), px(ymin, length), px(xmax, width), px(ymax, length), float(cells*k*k), e*k*k, peak, u/max(e, 1e-12))
 
+# %% ../nbs/04e_strip.ipynb #shrunk
+class _Shrunk:
+    "A strip in small, averaged as its rows pass"
+    def __init__(self, by): self.by,self.rest,self.parts = by,None,[]
+    def add(self, rows):
+        grey = rows if rows.ndim==2 else rows.mean(2).astype(np.uint8); a = grey if self.rest is None else np.concatenate([self.rest, grey]); k = len(a)//self.by*self.by; self.rest = a[k:].copy()
+        if k: self.parts.append(cv2.resize(a[:k], (max(1, a.shape[1]//self.by), k//self.by), interpolation=cv2.INTER_AREA))
+    def image(self):
+        last = [] if self.rest is None or not len(self.rest) else [cv2.resize(self.rest, (max(1, self.rest.shape[1]//self.by), 1), interpolation=cv2.INTER_AREA)]
+        return np.concatenate(self.parts + last)
+
+def _shrink(strip): return max(1, math.ceil(math.sqrt(strip.length*strip.width/4e6)))
+
 # %% ../nbs/04e_strip.ipynb #scan
 @dataclass
 class Scan:
@@ -455,6 +469,8 @@ class Scan:
     unknown:int=0 # tiles unlike anything the model learned from, whatever they were called
     seconds:float=0. # from the first row to the last defect
     digest:str='' # SHA-256 of the rows as inspected, 8 bits, from head to tail
+    small:np.ndarray|None=None # the strip shrunk by `shrink`, (length,width) grey uint8
+    shrink:int=1 # pixels of the strip to one of `small`
     def __repr__(self): return f'Scan({self.strip.length:,}×{self.strip.width:,} px, {self.tiles:,} tiles, {len(self.defects)} defects{f", {sum(b-a for a,b in self.missed):,} rows missed" if self.missed else ""})'
 
 def _missed(length, seen):
@@ -480,6 +496,7 @@ def scan_strip(
     peak=.25, # least evidence at a defect's highest cell, in [0,1], or a dict of class -> evidence
     clean:str|None=None, # a class that is no defect, besides those whose name says so
     batch:int=32, # tiles at a time
+    shrink:int|None=None, # for the picture, pixels of the strip to one of it; None for at most four million in all
     tell=lambda row: None, # called with the number of rows that are done
     ask=_answers, # a function of (engine, tiles, batch)
 )->Scan: # everything found
@@ -487,14 +504,15 @@ def scan_strip(
     if not 0<cut<=1: raise ValueError(f'cut is {cut}; give a share of full evidence above 0 and up to 1.')
     lay,fine = layout(engine, tile, overlap),clean_classes(engine.classes, clean); at = [i for i in range(len(engine.classes)) if i not in fine]; names = tuple(engine.classes[i] for i in at)
     peaks = {c:peak.get(c, 0.) if isinstance(peak, dict) else peak for c in names}; s,seen,h,t0 = Scan(strip, lay, names, cut, peaks),[],hashlib.sha256(),time.perf_counter()
-    f = _Field(lay, strip.width, len(at)); join = _Joiner(names, lay, f.columns, cut, list(peaks.values()), (strip.readable,strip.width))
-    for y,xs,tiles in _ahead(tiles_of(strip, lay, engine.size, h)):
+    f = _Field(lay, strip.width, len(at)); join = _Joiner(names, lay, f.columns, cut, list(peaks.values()), (strip.readable,strip.width)); small = _Shrunk(shrink or _shrink(strip))
+    def see(rows): h.update(np.ascontiguousarray(rows)); small.add(rows)
+    for y,xs,tiles in _ahead(tiles_of(strip, lay, engine.size, see)):
         if tiles is not None:
             maps,p,unknown = ask(engine, tiles, batch); maps,best = _on_grid(maps[:,at], f.g),p.argmax(1); seen.append((y, y+lay.tile))
             s.tiles += len(p); s.clean += int(np.isin(best, fine).sum()); s.unknown += int(unknown.sum()); s.defects += join.rows(*f.add(y, xs, maps, p[:,at], unknown))
         tell(y+lay.tile)
     s.defects = sorted(s.defects + join.rows(*f.until(10**9)) + join._ended(()), key=lambda d: (d.ymin, d.xmin, d.label))
-    s.missed,s.seconds,s.digest = _missed(strip.length, seen),time.perf_counter()-t0,h.hexdigest()
+    s.missed,s.seconds,s.digest = _missed(strip.length, seen),time.perf_counter()-t0,h.hexdigest(); s.small,s.shrink = small.image(),small.by
     return s
 
 def _on_grid(maps, g):
@@ -502,3 +520,229 @@ def _on_grid(maps, g):
     if maps.shape[-1]==g: return maps
     flat = maps.reshape(-1, *maps.shape[2:]).astype(np.float32); how = cv2.INTER_AREA if maps.shape[-1]>g else cv2.INTER_LINEAR
     return np.stack([cv2.resize(m, (g,g), interpolation=how) for m in flat]).reshape(*maps.shape[:2], g, g)
+
+# %% ../nbs/04e_strip.ipynb #record
+def _scale(mm_per_px):
+    if mm_per_px is not None and not mm_per_px>0: raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel in millimetres, above 0.')
+    return mm_per_px
+
+@patch
+def record(self:StripDefect,
+    number:int=1, # of the defect, as on the map
+    mm_per_px:float|None=None, # side of a pixel, millimetres
+)->dict: # plain numbers and text: the row of a table
+    "One row of the table"
+    mm = {} if _scale(mm_per_px) is None else {k:round(v*mm_per_px**n, 3) for k,v,n in (('head_from_mm',self.ymin,1), ('head_to_mm',self.ymax,1), ('edge_from_mm',self.xmin,1), ('edge_to_mm',self.xmax,1), ('area_mm2',self.area,2), ('severity_mm2',self.severity,2))}
+    px = dict(xmin=self.xmin, ymin=self.ymin, xmax=self.xmax, ymax=self.ymax, area_px=self.area, severity_px=round(self.severity, 2))
+    return {'number':number, 'label':self.label, 'confidence':round(self.confidence, 4), **mm, **px, 'peak':round(self.peak, 4), 'unknown':round(self.unknown, 4)}
+
+# %% ../nbs/04e_strip.ipynb #write-defects
+_COLUMNS = tuple(StripDefect('', 0, 0, 0, 0, 0, 0, 0, 0, 0).record(1, 1.)) # of a table with millimetres
+
+def write_defects(
+    path, # .csv or .parquet
+    scan:Scan, # whose defects
+    mm_per_px:float|None=None, # side of a pixel, millimetres
+):
+    "Write the table of defects, whole or not at all"
+    rows = [d.record(i, mm_per_px) for i,d in enumerate(scan.defects, 1)]; columns = [c for c in _COLUMNS if mm_per_px or 'mm' not in c]
+    if Path(path).suffix=='.csv': return write_text(path, '\n'.join([','.join(columns), *(','.join(f'"{r[c]}"' if c=='label' else str(r[c]) for c in columns) for r in rows)]) + '\n')
+    if Path(path).suffix!='.parquet': raise ValueError(f'{path}: a table of defects ends in .csv or .parquet.')
+    try: import pyarrow as pa; from pyarrow import parquet
+    except ImportError: raise ImportError('pyarrow is not installed; pip install pyarrow writes Parquet, or take --format csv.') from None
+    kinds = {'label':pa.string(), **dict.fromkeys(('number','xmin','ymin','xmax','ymax'), pa.int64())}
+    table = pa.table({c:pa.array([r[c] for r in rows], kinds.get(c, pa.float64())) for c in columns}); write_atomic(path, lambda p: parquet.write_table(table, p))
+
+# %% ../nbs/04e_strip.ipynb #map-lines
+_COLOURS = ('#e6194b', '#1f77ff', '#2ca02c', '#ff8c00', '#9b30ff', '#00b3b3', '#b8860b', '#ff69b4', '#555555', '#8b4513')
+
+def _lines(length, width, across=1800, down=1100):
+    "Lines a strip is cut into, so that it fills a picture of about this size"
+    return int(np.clip(round(math.sqrt(down/(width*across/length))), 1, 14))
+
+def _unit(mm_per_px, length): # (name, units of a pixel)
+    return ('px', 1.) if mm_per_px is None else ('mm', mm_per_px) if length*mm_per_px<3000 else ('m', mm_per_px/1000)
+
+def _boxed(ax, scan, d, number, colour, least):
+    "A defect's outline on the map, large enough to be seen"
+    from matplotlib.patches import Rectangle
+    w,h = max(d.ymax-d.ymin, least),max(d.xmax-d.xmin, least)
+    ax.add_patch(Rectangle(((d.ymin+d.ymax-w)/2, (d.xmin+d.xmax-h)/2), w, h, fill=False, ec=colour, lw=1.3))
+    if number: ax.text((d.ymin+d.ymax+w)/2, (d.xmin+d.xmax-h)/2, number, color=colour, fontsize=8, weight='bold', clip_on=True, va='bottom', bbox=dict(facecolor='white', alpha=.65, pad=.6, lw=0))
+
+# %% ../nbs/04e_strip.ipynb #map-strip
+def _draw_line(ax, scan, a, b, numbers, mm_per_px, per):
+    "Rows `a` to `b` of the strip, from left to right"
+    from matplotlib.ticker import FuncFormatter
+    s,(unit,by) = scan.strip,_unit(mm_per_px, scan.strip.length); ax.imshow(scan.small[a//scan.shrink:-(-b//scan.shrink)].T, cmap='gray', vmin=0, vmax=255, extent=(a, b, s.width, 0), aspect='auto', interpolation='antialiased')
+    for i,d in enumerate(scan.defects, 1):
+        if d.ymax>a and d.ymin<b: _boxed(ax, scan, d, i if i in numbers else None, _COLOURS[scan.classes.index(d.label)%len(_COLOURS)], per/220)
+    for u,v in scan.missed: ax.axvspan(u, v, facecolor='0.85', hatch='///', ec='0.5')
+    ax.set(xlim=(a, a+per), ylim=(s.width, 0)); ax.tick_params(labelsize=8); ax.spines[['top','right']].set_visible(False)
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(FuncFormatter(lambda v, _: f'{v*by:,.6g}'))
+    ax.set_ylabel(f'from edge ({unit})', fontsize=8)
+
+# %% ../nbs/04e_strip.ipynb #map-crops
+def _crop(strip, d, tile):
+    "A square around a defect: pixels, its left upper corner"
+    side = min(max(tile//2, round(1.3*max(d.xmax-d.xmin, d.ymax-d.ymin))), 4*tile, strip.width, strip.readable)
+    at = [int(np.clip((a+b)//2-side//2, 0, most-side)) for a,b,most in ((d.ymin,d.ymax,strip.readable), (d.xmin,d.xmax,strip.width))]
+    return strip.rows(at[0], at[0]+side)[:,at[1]:at[1]+side], at
+
+def _draw_crop(ax, scan, i, d, mm_per_px):
+    "One of the worst defects, large"
+    from matplotlib.patches import Rectangle
+    image,(y,x) = _crop(scan.strip, d, scan.layout.tile); colour = _COLOURS[scan.classes.index(d.label)%len(_COLOURS)]; unit,by = _unit(mm_per_px, scan.strip.length)
+    ax.imshow(to_rgb(image)); ax.add_patch(Rectangle((d.xmin-x-.5, d.ymin-y-.5), d.xmax-d.xmin, d.ymax-d.ymin, fill=False, ec=colour, lw=1.5)); ax.set(xticks=[], yticks=[], xlim=(-.5, image.shape[1]-.5), ylim=(image.shape[0]-.5, -.5))
+    size = f'{d.area*mm_per_px**2:,.0f} mm²' if mm_per_px else f'{d.area:,.0f} px²'
+    ax.set_title(f'{i} {d.label} {d.confidence:.0%}\n{d.ymin*by:,.6g} {unit} from head, {size}', fontsize=8, color=colour)
+
+# %% ../nbs/04e_strip.ipynb #strip-map
+def strip_map(
+    scan:Scan, # what was found
+    mm_per_px:float|None=None, # side of a pixel, millimetres; None for axes in pixels
+    most:int=12, # defects shown large
+): # a matplotlib Figure
+    "The whole strip with its defects, and the worst of them large"
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    s = scan.strip; n = _lines(s.length, s.width); per = -(-s.length//n); high = max(1.1, min(6., 17*s.width/per))
+    worst = sorted(range(len(scan.defects)), key=lambda i: -scan.defects[i].severity)[:most]; rows = -(-len(worst)//6)
+    fig = Figure(figsize=(18, 1 + n*(high+.35) + rows*3.3), dpi=100, layout='constrained'); top,*below = fig.subfigures(1 + (rows>0), 1, squeeze=False, height_ratios=[n*(high+.35)+.6] + [rows*3.3]*(rows>0))[:,0]
+    numbers = {i+1 for i in worst} if len(scan.defects)>60 else set(range(1, len(scan.defects)+1)); axes = top.subplots(n, 1, squeeze=False)[:,0]
+    for k,ax in enumerate(axes): _draw_line(ax, scan, k*per, min((k+1)*per, s.length), numbers, mm_per_px, per)
+    axes[-1].set_xlabel(f'from head ({_unit(mm_per_px, s.length)[0]})', fontsize=8); found = [c for c in scan.classes if any(d.label==c for d in scan.defects)]
+    if found: axes[0].legend([Line2D([], [], color=_COLOURS[scan.classes.index(c)%len(_COLOURS)], lw=2) for c in found], [f'{c} ({sum(d.label==c for d in scan.defects)})' for c in found], loc='lower right', bbox_to_anchor=(1, 1), ncols=len(found), fontsize=9, frameon=False)
+    axes[0].set_title(f"{Path(s.name).name}: {len(scan.defects)} defect{'s'*(len(scan.defects)!=1)}{'; hatched: not inspected' if scan.missed else ''}", loc='left', fontsize=11)
+    for ax,i in zip(below[0].subplots(rows, 6, squeeze=False).flat if below else (), [*worst, *[None]*6]):
+        if i is None: ax.axis('off')
+        else: _draw_crop(ax, scan, i+1, scan.defects[i], mm_per_px)
+    return fig
+
+# %% ../nbs/04e_strip.ipynb #fit-peaks
+def fit_peaks(
+    scan:Scan, # of the clean strip, made with peak=0
+    mm_per_px:float, # side of a pixel, millimetres
+    per_m2:float=.1, # false defects that may be left on a square metre, 0 or more
+    least:float=.25, # evidence that a defect must reach in any case
+)->dict: # class -> least evidence at a defect's highest cell
+    "Thresholds from a strip that is known to be clean"
+    if _scale(mm_per_px) is None: raise ValueError('a reference needs mm_per_px, the side of a pixel in millimetres: false defects are counted on square metres.')
+    if not per_m2>=0: raise ValueError(f'per_m2 is {per_m2}; give the false defects that may be left on a square metre, 0 or more.')
+    if any(scan.peaks.values()): raise ValueError('scan the reference with peak=0, or its faint defects are not known.')
+    area = (scan.strip.length-sum(b-a for a,b in scan.missed))*scan.strip.width*mm_per_px**2/1e6; left = int(per_m2*area/len(scan.classes))
+    highest = lambda c: sorted((d.peak for d in scan.defects if d.label==c), reverse=True)[left:left+1]
+    return {c:float(max([least, *(np.nextafter(np.float32(p), np.float32(2)) for p in highest(c))])) for c in scan.classes}
+
+# %% ../nbs/04e_strip.ipynb #shared-answers
+def shared_answers(
+    engine:Engine, # in PyTorch
+    window:np.ndarray, # grey (H,W) or RGB (H,W,3) uint8; H and W are whole steps and a tile
+    lay:Layout, # how the window is cut
+)->tuple: # (logits (B,n), probabilities (B,n), heatmaps (B,n,g,g)) of its tiles, row by row
+    "Answers for all tiles of a window from features that are computed once"
+    import torch
+    from defect_nbdev.localise import fine_evidence
+    if engine.model is None: raise ValueError(f'{engine.name}: only an engine in PyTorch can share features; give a model folder.')
+    look,size = engine.look,engine.size; h,w = (round(n*size/lay.tile) for n in window.shape[:2])
+    with torch.no_grad():
+        levels = look.levels(look.pixels(torch.from_numpy(cv2.resize(to_rgb(window), (w,h), interpolation=cv2.INTER_AREA))[None].to(look.pixels.mean.device))); strides = [2**round(math.log2(w/f.shape[-1])) for f in levels]
+        if (jump := lay.step*size/lay.tile)%strides[-1] or size%strides[-1]: raise ValueError(f'the network looks at every {strides[-1]} px, its image has {size} and a step is {jump:g} of them; sharing needs whole multiples.')
+        at = [(y,x) for y in range(0, h-size+1, int(jump)) for x in range(0, w-size+1, int(jump))]
+        own = [torch.cat([f[:,:,y//k:(y+size)//k,x//k:(x+size)//k] for y,x in at]) for f,k in zip(levels, strides)]
+        evidence,logits = fine_evidence(look.model, own, 'all', look.reader, size); p = logits.softmax(-1).numpy()
+        if engine.confidence is not None: from defect_nbdev.model import texture_of; p = engine.confidence.apply(logits, texture_of(own, size)).probs
+    return logits.numpy(), np.asarray(p), (evidence/look.model.evidence_scale).numpy()
+
+# %% ../nbs/04e_strip.ipynb #summary
+def _model_hash(path):
+    "SHA-256 of a model's weights or exported file"
+    p = Path(path or 'neu-resnet50'); p = p if p.exists() else Path(__file__).parent/'weights'/p.name
+    return hashlib.sha256((p/'model.safetensors' if p.is_dir() else p).read_bytes()).hexdigest()
+
+def summary(
+    scan:Scan, # what was found
+    mm_per_px:float|None=None, # side of a pixel, millimetres
+)->dict: # plain JSON types
+    "Counts and settings of a scan"
+    s,by = scan.strip,mm_per_px and mm_per_px/1000
+    size = {} if by is None else {'length_m':round(s.length*by, 4), 'width_m':round(s.width*by, 4), 'inspected_m2':round((s.length-sum(b-a for a,b in scan.missed))*s.width*by**2, 4)}
+    return {'file':Path(s.name).name, 'length_px':s.length, 'width_px':s.width, 'dtype':str(s.dtype), 'bits':s.bits, 'mm_per_px':mm_per_px, **size, **scan.layout._asdict(), 'cut':scan.cut, 'peaks':scan.peaks,
+            'tiles':scan.tiles, 'clean_tiles':scan.clean, 'unknown_tiles':scan.unknown, 'defects':{c:sum(d.label==c for d in scan.defects) for c in scan.classes}, 'missed_rows':[list(map(int, m)) for m in scan.missed],
+            'unreadable_rows':[list(map(int, m)) for m in s.lost], 'pixels_sha256':scan.digest, 'seconds':round(scan.seconds, 2)}
+
+# %% ../nbs/04e_strip.ipynb #save-scan
+def save_scan(
+    scan:Scan, # what was found
+    folder, # made if missing
+    mm_per_px:float|None=None, # side of a pixel, millimetres
+    format:str='csv', # of the table: csv or parquet
+    **more, # plain JSON types that stand in strip.json as well
+)->Path: # the folder
+    "Write the table, the map and strip.json"
+    folder = Path(folder); folder.mkdir(parents=True, exist_ok=True)
+    write_defects(folder/f'defects.{format}', scan, mm_per_px); fig = strip_map(scan, mm_per_px)
+    write_atomic(folder/'map.png', lambda p: fig.savefig(p, format='png')); write_text(folder/'strip.json', json.dumps({**summary(scan, mm_per_px), **more}, indent=1, ensure_ascii=False) + '\n')
+    return folder
+
+# %% ../nbs/04e_strip.ipynb #progress
+def _bar(strip, mm_per_px, what=None):
+    "(a tqdm bar over the strip, a function that is told how many rows are done)"
+    unit,by = ('px', 1.) if mm_per_px is None else ('m', mm_per_px/1000); t0 = time.perf_counter()
+    bar = tqdm(total=round(strip.readable*by, 3), desc=what, bar_format='{desc}: {percentage:3.0f}% |{bar}| {n:.4g} of {total:.4g} ' + unit + ', {postfix}, {remaining} left', postfix='')
+    def tell(row): bar.set_postfix_str(f'{row*by/max(time.perf_counter()-t0, 1e-9)*60:,.3g} {unit}/min', refresh=False); bar.update(row*by-bar.n)
+    return bar,tell
+
+def _scanned(engine, strip, mm_per_px, what, **kw):
+    bar,tell = _bar(strip, mm_per_px, what)
+    with bar: return scan_strip(engine, strip, tell=tell, **kw)
+
+# %% ../nbs/04e_strip.ipynb #said
+def _said(scan, mm_per_px, unsure):
+    "What a person should know of a scan, line by line"
+    s,n = scan.strip,summary(scan, mm_per_px)['defects']; by = mm_per_px and mm_per_px/1000
+    size = f', {s.length*by:,.4g} m × {s.width*by:,.4g} m' if by else ''
+    yield f'{Path(s.name).name}: {s.length:,} × {s.width:,} px{size}; {scan.tiles:,} tiles of {scan.layout.tile} px, {scan.clean:,} of them clean'
+    if s.dtype==np.uint16: yield f'16-bit pixels were read as {s.bits}-bit ones; --bits says it otherwise'
+    if unsure: yield 'this model knows no clean metal, so every tile has the name of a defect; give --reference, a strip that is known to be clean, or train a model with a class Clean'
+    if scan.unknown: yield f'{scan.unknown:,} tiles were unlike anything the model learned from'
+    for a,b in scan.missed: yield f'rows {a:,} to {b:,} could not be inspected'
+    yield f"{len(scan.defects)} defect{'s'*(len(scan.defects)!=1)}" + (': ' + ', '.join(f'{c} {k}' for c,k in n.items() if k) if scan.defects else '')
+
+# %% ../nbs/04e_strip.ipynb #defect-strip
+@command
+def defect_strip(
+    image:str, # TIFF, .npy, PNG or JPEG, or a folder of tiles in the order of their names
+    model:str=None, # a model's folder, a shipped model's name, or a file from defect_export (neu-resnet50)
+    mm_per_px:float=None, # side of a pixel, millimetres
+    tile:int=None, # side of a tile, pixels of the strip: what a training image showed (the model's own size)
+    overlap:float=.5, # share of a tile that the next one sees as well
+    out:str=None, # folder for the results (the strip's name and -defects)
+    format:str='csv', # of the table: csv or parquet
+    clean:str=None, # the model's class that is no defect, if its name does not say so
+    cut:float=.05, # least evidence of a cell that belongs to a defect
+    peak:float=.25, # least evidence at a defect's highest cell
+    reference:str=None, # a strip of the same kind that is known to be clean, to set the peak of each class by
+    per_m2:float=.1, # false defects that may be left on a square metre of the reference
+    along:str=None, # axis that runs along the coil, x or y (the longer one)
+    bits:int=None, # that 16-bit pixels use (estimated)
+):
+    "Inspect a camera strip: a table of defects, a map of the strip; ends with status 0 if nothing was found, 1 if something was, 2 on an error"
+    if format not in ('csv', 'parquet'): raise ValueError(f"--format is '{format}'; it is csv or parquet.")
+    _scale(mm_per_px); strip = open_strip(image, along, bits); known = open_strip(reference, along, bits) if reference else None; engine = load_inspector(model).engine; kw = dict(tile=tile, overlap=overlap, cut=cut, clean=clean); more = {}
+    if known is not None: ref = _scanned(engine, known, mm_per_px, 'reference', peak=0., **kw); peak = fit_peaks(ref, mm_per_px, per_m2, peak); more = {'reference':Path(reference).name, 'reference_sha256':ref.digest, 'per_m2':per_m2}; print('evidence a class must reach, from the reference: ' + ', '.join(f'{c} {v:.2f}' for c,v in peak.items()))
+    scan = _scanned(engine, strip, mm_per_px, 'strip', peak=peak, **kw); folder = save_scan(scan, out or f'{Path(image).stem}-defects', mm_per_px, format, model=str(model or 'neu-resnet50'), model_sha256=_model_hash(model), overlap=overlap, **more)
+    print(*_said(scan, mm_per_px, not known and not clean_classes(engine.classes, clean)), f'results in {folder}', sep='\n')
+    if scan.defects or scan.missed: sys.exit(1)
+
+# %% ../nbs/04e_strip.ipynb #exit-codes
+def _status(cli):
+    "An error's sentence ends a command with status 2, because 1 means that something was found"
+    def run():
+        try: cli()
+        except SystemExit as e:
+            if not isinstance(e.code, str): raise
+            print(e.code, file=sys.stderr); sys.exit(2)
+    return run
+
+defect_strip.cli = _status(defect_strip.cli)
