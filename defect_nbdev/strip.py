@@ -440,6 +440,23 @@ class _Joiner:
         k = self.lay.cell; (length,width) = self.size; px = lambda v, most: min(v*k, most)
         return StripDefect(self.labels[c], e/max(m, 1e-12), px(xmin, width), px(ymin, length), px(xmax, width), px(ymax, length), float(cells*k*k), e*k*k, peak, u/max(e, 1e-12))
 
+# %% ../nbs/04e_strip.ipynb #one-box
+def _overlap(a, b): return a.label==b.label and a.xmin<b.xmax and b.xmin<a.xmax and a.ymin<b.ymax and b.ymin<a.ymax
+
+def _both(a, b):
+    "Two defects as one"
+    e = a.severity+b.severity; share = lambda k: sum(getattr(d, k)*d.severity for d in (a, b))/max(e, 1e-12)
+    return StripDefect(a.label, e/max(sum(d.severity/max(d.confidence, 1e-12) for d in (a, b)), 1e-12), min(a.xmin, b.xmin), min(a.ymin, b.ymin), max(a.xmax, b.xmax), max(a.ymax, b.ymax), a.area+b.area, e, max(a.peak, b.peak), share('unknown'))
+
+def _one_box(defects):
+    "Defects of a class whose boxes overlap become one; from head to tail"
+    todo,done,near = sorted(defects, key=lambda d: (d.ymin, d.xmin, d.label)),[],[]
+    for d in todo:
+        done += [n for n in near if n.ymax<=d.ymin]; near = [n for n in near if n.ymax>d.ymin]
+        while (hit := next((n for n in near if _overlap(n, d)), None)) is not None: near.remove(hit); d = _both(hit, d)
+        near.append(d)
+    return sorted(done + near, key=lambda d: (d.ymin, d.xmin, d.label))
+
 # %% ../nbs/04e_strip.ipynb #shrunk
 class _Shrunk:
     "A strip in small, averaged as its rows pass"
@@ -493,7 +510,7 @@ def scan_strip(
     tile:int|None=None, # side of a tile, pixels of the strip; None for the engine's own size
     overlap:float=.5, # share of a tile that the next one sees as well, in [0,1)
     cut:float=.05, # least evidence of a cell that belongs to a defect, in (0,1]
-    peak=.25, # least evidence at a defect's highest cell, in [0,1], or a dict of class -> evidence
+    peak=.5, # least evidence at a defect's highest cell, in [0,1], or a dict of class -> evidence
     clean:str|None=None, # a class that is no defect, besides those whose name says so
     batch:int=32, # tiles at a time
     shrink:int|None=None, # for the picture, pixels of the strip to one of it; None for at most four million in all
@@ -511,7 +528,7 @@ def scan_strip(
             maps,p,unknown = ask(engine, tiles, batch); maps,best = _on_grid(maps[:,at], f.g),p.argmax(1); seen.append((y, y+lay.tile))
             s.tiles += len(p); s.clean += int(np.isin(best, fine).sum()); s.unknown += int(unknown.sum()); s.defects += join.rows(*f.add(y, xs, maps, p[:,at], unknown))
         tell(y+lay.tile)
-    s.defects = sorted(s.defects + join.rows(*f.until(10**9)) + join._ended(()), key=lambda d: (d.ymin, d.xmin, d.label))
+    s.defects = _one_box(s.defects + join.rows(*f.until(10**9)) + join._ended(()))
     s.missed,s.seconds,s.digest = _missed(strip.length, seen),time.perf_counter()-t0,h.hexdigest(); s.small,s.shrink = small.image(),small.by
     return s
 
@@ -593,7 +610,7 @@ def _draw_crop(ax, scan, i, d, mm_per_px):
     "One of the worst defects, large"
     from matplotlib.patches import Rectangle
     image,(y,x) = _crop(scan.strip, d, scan.layout.tile); colour = _COLOURS[scan.classes.index(d.label)%len(_COLOURS)]; unit,by = _unit(mm_per_px, scan.strip.length)
-    ax.imshow(to_rgb(image)); ax.add_patch(Rectangle((d.xmin-x-.5, d.ymin-y-.5), d.xmax-d.xmin, d.ymax-d.ymin, fill=False, ec=colour, lw=1.5)); ax.set(xticks=[], yticks=[], xlim=(-.5, image.shape[1]-.5), ylim=(image.shape[0]-.5, -.5))
+    ax.imshow(to_rgb(image).swapaxes(0, 1)); ax.add_patch(Rectangle((d.ymin-y-.5, d.xmin-x-.5), d.ymax-d.ymin, d.xmax-d.xmin, fill=False, ec=colour, lw=1.5)); ax.set(xticks=[], yticks=[], xlim=(-.5, image.shape[0]-.5), ylim=(image.shape[1]-.5, -.5))
     size = f'{d.area*mm_per_px**2:,.0f} mm²' if mm_per_px else f'{d.area:,.0f} px²'
     ax.set_title(f'{i} {d.label} {d.confidence:.0%}\n{d.ymin*by:,.6g} {unit} from head, {size}', fontsize=8, color=colour)
 
@@ -624,7 +641,7 @@ def fit_peaks(
     scan:Scan, # of the clean strip, made with peak=0
     mm_per_px:float, # side of a pixel, millimetres
     per_m2:float=.1, # false defects that may be left on a square metre, 0 or more
-    least:float=.25, # evidence that a defect must reach in any case
+    least:float=.5, # evidence that a defect must reach in any case
 )->dict: # class -> least evidence at a defect's highest cell
     "Thresholds from a strip that is known to be clean"
     if _scale(mm_per_px) is None: raise ValueError('a reference needs mm_per_px, the side of a pixel in millimetres: false defects are counted on square metres.')
@@ -721,7 +738,7 @@ def defect_strip(
     format:str='csv', # of the table: csv or parquet
     clean:str=None, # the model's class that is no defect, if its name does not say so
     cut:float=.05, # least evidence of a cell that belongs to a defect
-    peak:float=.25, # least evidence at a defect's highest cell
+    peak:float=.5, # least evidence at a defect's highest cell
     reference:str=None, # a strip of the same kind that is known to be clean, to set the peak of each class by
     per_m2:float=.1, # false defects that may be left on a square metre of the reference
     along:str=None, # axis that runs along the coil, x or y (the longer one)
