@@ -8,9 +8,9 @@ __all__ = ['CLEAN_NAMES', 'Strip', 'strip_of', 'open_strip', 'Planted', 'true_bo
            'write_defects', 'strip_map', 'fit_peaks', 'shared_answers', 'summary', 'save_scan', 'defect_strip']
 
 # %% ../nbs/04e_strip.ipynb #imports
-import csv, hashlib, json, math, sys, time, zlib
+import hashlib, json, math, sys, time, zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from fastcore.basics import patch
-from fastcore.script import store_true
 from PIL import Image
 from scipy import ndimage
 from tqdm.auto import tqdm
@@ -427,7 +426,7 @@ class _Joiner:
             here = part[ys,xs]==i; ids = self.id[ys,xs]; before = sorted(set(ids[here & (ids>=0)].tolist())); y,x = np.nonzero(here); y,x = y+ys.start-_NEAR,x+xs.start; new = y>=0; y,x = y[new],x[new]
             stats = [self.open.pop(k)[1] for k in before]
             if len(y): stats.append([len(y), *(float(v[y,x].sum(dtype=float)) for v in (e, m, u)), float(e[y,x].max()), int(y.min())+self.row, int(x.min()), int(y.max())+1+self.row, int(x.max())+1])
-            own = before[0] if before else (last := self.last + 1); self.last = max(self.last, own)
+            own = before[0] if before else self.last + 1; self.last = max(self.last, own)
             self.open[own] = (c, stats[0]) if len(stats)==1 else (c, self._all(stats)); self.id[np.isin(self.id, before)] = own; self.id[ys,xs][here] = own
     def _all(self, stats):
         out = stats[0]
@@ -580,24 +579,24 @@ def _lines(length, width, across=1800, down=1100):
 def _unit(mm_per_px, length): # (name, units of a pixel)
     return ('px', 1.) if mm_per_px is None else ('mm', mm_per_px) if length*mm_per_px<3000 else ('m', mm_per_px/1000)
 
-def _boxed(ax, scan, d, number, colour, least):
+def _boxed(ax, d, number, colour, least, by):
     "A defect's outline on the map, large enough to be seen"
     from matplotlib.patches import Rectangle
-    w,h = max(d.ymax-d.ymin, least),max(d.xmax-d.xmin, least)
-    ax.add_patch(Rectangle(((d.ymin+d.ymax-w)/2, (d.xmin+d.xmax-h)/2), w, h, fill=False, ec=colour, lw=1.3))
-    if number: ax.text((d.ymin+d.ymax+w)/2, (d.xmin+d.xmax-h)/2, number, color=colour, fontsize=8, weight='bold', clip_on=True, va='bottom', bbox=dict(facecolor='white', alpha=.65, pad=.6, lw=0))
+    w,h = max(d.ymax-d.ymin, least),max(d.xmax-d.xmin, least); x,y = (d.ymin+d.ymax-w)/2,(d.xmin+d.xmax-h)/2
+    ax.add_patch(Rectangle((x*by, y*by), w*by, h*by, fill=False, ec=colour, lw=1.3))
+    if number: ax.text((x+w)*by, max(y, 0)*by, number, color=colour, fontsize=8, weight='bold', clip_on=True, va='top' if y<least*3 else 'bottom', bbox=dict(facecolor='white', alpha=.65, pad=.6, lw=0))
 
-# %% ../nbs/04e_strip.ipynb #map-strip
+# %% ../nbs/04e_strip.ipynb #map-line
+def _colour(scan, d): return _COLOURS[scan.classes.index(d.label)%len(_COLOURS)]
+
 def _draw_line(ax, scan, a, b, numbers, mm_per_px, per):
     "Rows `a` to `b` of the strip, from left to right"
-    from matplotlib.ticker import FuncFormatter
-    s,(unit,by) = scan.strip,_unit(mm_per_px, scan.strip.length); ax.imshow(scan.small[a//scan.shrink:-(-b//scan.shrink)].T, cmap='gray', vmin=0, vmax=255, extent=(a, b, s.width, 0), aspect='auto', interpolation='antialiased')
+    s,(unit,by) = scan.strip,_unit(mm_per_px, scan.strip.length)
+    ax.imshow(scan.small[a//scan.shrink:-(-b//scan.shrink)].T, cmap='gray', vmin=0, vmax=255, extent=(a*by, b*by, s.width*by, 0), aspect='auto')
     for i,d in enumerate(scan.defects, 1):
-        if d.ymax>a and d.ymin<b: _boxed(ax, scan, d, i if i in numbers else None, _COLOURS[scan.classes.index(d.label)%len(_COLOURS)], per/220)
-    for u,v in scan.missed: ax.axvspan(u, v, facecolor='0.85', hatch='///', ec='0.5')
-    ax.set(xlim=(a, a+per), ylim=(s.width, 0)); ax.tick_params(labelsize=8); ax.spines[['top','right']].set_visible(False)
-    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(FuncFormatter(lambda v, _: f'{v*by:,.6g}'))
-    ax.set_ylabel(f'from edge ({unit})', fontsize=8)
+        if d.ymax>a and d.ymin<b: _boxed(ax, d, i if i in numbers else None, _colour(scan, d), per/220, by)
+    for u,v in scan.missed: ax.axvspan(u*by, v*by, facecolor='0.85', hatch='///', ec='0.5')
+    ax.set(xlim=(a*by, (a+per)*by), ylim=(s.width*by, 0)); ax.tick_params(labelsize=8); ax.spines[['top','right']].set_visible(False); ax.set_ylabel(f'from edge ({unit})', fontsize=8)
 
 # %% ../nbs/04e_strip.ipynb #map-crops
 def _crop(strip, d, tile):
@@ -607,12 +606,12 @@ def _crop(strip, d, tile):
     return strip.rows(at[0], at[0]+side)[:,at[1]:at[1]+side], at
 
 def _draw_crop(ax, scan, i, d, mm_per_px):
-    "One of the worst defects, large"
+    "One of the worst defects, large, lying as on the map"
     from matplotlib.patches import Rectangle
-    image,(y,x) = _crop(scan.strip, d, scan.layout.tile); colour = _COLOURS[scan.classes.index(d.label)%len(_COLOURS)]; unit,by = _unit(mm_per_px, scan.strip.length)
-    ax.imshow(to_rgb(image).swapaxes(0, 1)); ax.add_patch(Rectangle((d.ymin-y-.5, d.xmin-x-.5), d.ymax-d.ymin, d.xmax-d.xmin, fill=False, ec=colour, lw=1.5)); ax.set(xticks=[], yticks=[], xlim=(-.5, image.shape[0]-.5), ylim=(image.shape[1]-.5, -.5))
+    image,(y,x) = _crop(scan.strip, d, scan.layout.tile); n,(unit,by) = len(image),_unit(mm_per_px, scan.strip.length)
+    ax.imshow(resize_to(to_rgb(image), min(n, 320)).swapaxes(0, 1), extent=(0, n, n, 0)); ax.add_patch(Rectangle((d.ymin-y, d.xmin-x), d.ymax-d.ymin, d.xmax-d.xmin, fill=False, ec=_colour(scan, d), lw=1.5)); ax.set(xticks=[], yticks=[], xlim=(0, n), ylim=(n, 0))
     size = f'{d.area*mm_per_px**2:,.0f} mm²' if mm_per_px else f'{d.area:,.0f} px²'
-    ax.set_title(f'{i} {d.label} {d.confidence:.0%}\n{d.ymin*by:,.6g} {unit} from head, {size}', fontsize=8, color=colour)
+    ax.set_title(f'{i} {d.label} {d.confidence:.0%}\n{d.ymin*by:,.6g} {unit} from head, {size}', fontsize=8, color=_colour(scan, d))
 
 # %% ../nbs/04e_strip.ipynb #strip-map
 def strip_map(
@@ -706,7 +705,7 @@ def save_scan(
 def _bar(strip, mm_per_px, what=None):
     "(a tqdm bar over the strip, a function that is told how many rows are done)"
     unit,by = ('px', 1.) if mm_per_px is None else ('m', mm_per_px/1000); t0 = time.perf_counter()
-    bar = tqdm(total=round(strip.readable*by, 3), desc=what, bar_format='{desc}: {percentage:3.0f}% |{bar}| {n:.4g} of {total:.4g} ' + unit + ', {postfix}, {remaining} left', postfix='')
+    bar = tqdm(total=round(strip.readable*by, 3), desc=what, bar_format='{desc}: {percentage:3.0f}% |{bar}| {n:.4g} of {total:.4g} ' + unit + '{postfix}, {remaining} left', postfix='')
     def tell(row): bar.set_postfix_str(f'{row*by/max(time.perf_counter()-t0, 1e-9)*60:,.3g} {unit}/min', refresh=False); bar.update(row*by-bar.n)
     return bar,tell
 
