@@ -283,6 +283,7 @@ def strip_blocks(
             if lo<hi: a[lo-y:hi-y, p.x:p.x+p.side] *= _reflectance(p.label, p.side, p.seed)[0][lo-p.y:hi-p.y]
         yield np.clip(np.round(a), 0, 255).astype(np.uint8)[:length-y]
 
+# %% ../nbs/04e_strip.ipynb #make-strip
 def make_strip(
     path, # where the TIFF shall stand
     length:int, # pixels
@@ -420,24 +421,35 @@ class _Joiner:
         for c in np.unique(of[of>=0]): self._join(c, e[c], m[c], u[c])
         self.row += len(of); self.of,self.id = self.of[-_NEAR:],self.id[-_NEAR:]
         return self._ended(set(self.id[self.id>=0].tolist()))
-    def _join(self, c, e, m, u):
-        on = self.of==c; part,n = ndimage.label(ndimage.binary_dilation(on, np.ones((3,3))), np.ones((3,3))); part[~on] = 0
-        for i,(ys,xs) in enumerate(ndimage.find_objects(part), 1):
-            here = part[ys,xs]==i; ids = self.id[ys,xs]; before = sorted(set(ids[here & (ids>=0)].tolist())); y,x = np.nonzero(here); y,x = y+ys.start-_NEAR,x+xs.start; new = y>=0; y,x = y[new],x[new]
-            stats = [self.open.pop(k)[1] for k in before]
-            if len(y): stats.append([len(y), *(float(v[y,x].sum(dtype=float)) for v in (e, m, u)), float(e[y,x].max()), int(y.min())+self.row, int(x.min()), int(y.max())+1+self.row, int(x.max())+1])
-            own = before[0] if before else self.last + 1; self.last = max(self.last, own)
-            self.open[own] = (c, stats[0]) if len(stats)==1 else (c, self._all(stats)); self.id[np.isin(self.id, before)] = own; self.id[ys,xs][here] = own
-    def _all(self, stats):
-        out = stats[0]
-        for s in stats[1:]: out = _merged(out, s)
-        return out
-    def _ended(self, still):
-        done = [self.open.pop(k) for k in [k for k in self.open if k not in still]]
-        return [self._defect(c, *s) for c,s in done if s[4]>=self.peaks[c]]
-    def _defect(self, c, cells, e, m, u, peak, ymin, xmin, ymax, xmax):
-        k = self.lay.cell; (length,width) = self.size; px = lambda v, most: min(v*k, most)
-        return StripDefect(self.labels[c], e/max(m, 1e-12), px(xmin, width), px(ymin, length), px(xmax, width), px(ymax, length), float(cells*k*k), e*k*k, peak, u/max(e, 1e-12))
+
+# %% ../nbs/04e_strip.ipynb #joiner-join
+@patch
+def _join(self:_Joiner, c, e, m, u):
+    "Give the new cells of class `c` to defects, old and new"
+    on = self.of==c; part,n = ndimage.label(ndimage.binary_dilation(on, np.ones((3,3))), np.ones((3,3))); part[~on] = 0
+    for i,(ys,xs) in enumerate(ndimage.find_objects(part), 1):
+        here = part[ys,xs]==i; ids = self.id[ys,xs]; before = sorted(set(ids[here & (ids>=0)].tolist())); y,x = np.nonzero(here); y,x = y+ys.start-_NEAR,x+xs.start; new = y>=0; y,x = y[new],x[new]
+        stats = [self.open.pop(k)[1] for k in before]
+        if len(y): stats.append([len(y), *(float(v[y,x].sum(dtype=float)) for v in (e, m, u)), float(e[y,x].max()), int(y.min())+self.row, int(x.min()), int(y.max())+1+self.row, int(x.max())+1])
+        own = before[0] if before else self.last + 1; self.last = max(self.last, own)
+        self.open[own] = (c, stats[0]) if len(stats)==1 else (c, self._all(stats)); self.id[np.isin(self.id, before)] = own; self.id[ys,xs][here] = own
+
+# %% ../nbs/04e_strip.ipynb #joiner-ended
+@patch
+def _all(self:_Joiner, stats):
+    out = stats[0]
+    for s in stats[1:]: out = _merged(out, s)
+    return out
+
+@patch
+def _ended(self:_Joiner, still):
+    done = [self.open.pop(k) for k in [k for k in self.open if k not in still]]
+    return [self._defect(c, *s) for c,s in done if s[4]>=self.peaks[c]]
+
+@patch
+def _defect(self:_Joiner, c, cells, e, m, u, peak, ymin, xmin, ymax, xmax):
+    k = self.lay.cell; (length,width) = self.size; px = lambda v, most: min(v*k, most)
+    return StripDefect(self.labels[c], e/max(m, 1e-12), px(xmin, width), px(ymin, length), px(xmax, width), px(ymax, length), float(cells*k*k), e*k*k, peak, u/max(e, 1e-12))
 
 # %% ../nbs/04e_strip.ipynb #one-box
 def _overlap(a, b): return a.label==b.label and a.xmin<b.xmax and b.xmin<a.xmax and a.ymin<b.ymax and b.ymin<a.ymax
@@ -497,12 +509,19 @@ def _missed(length, seen):
         at = max(at, b)
     return out
 
-# %% ../nbs/04e_strip.ipynb #scan-strip
+# %% ../nbs/04e_strip.ipynb #scan-answers
 def _answers(engine, tiles, batch):
     "Maps, probabilities and which tiles are unknown, for a row of tiles"
     parts = [engine.run(tiles[i:i+batch]) for i in range(0, len(tiles), batch)]
     return [np.concatenate(p) for p in zip(*((a.heatmaps, a.probabilities, np.zeros(len(a.logits), bool) if a.verdicts is None else a.verdicts=='unknown') for a in parts))]
 
+def _on_grid(maps, g):
+    "Maps (B,n,h,h) on `g` cells a side"
+    if maps.shape[-1]==g: return maps
+    flat = maps.reshape(-1, *maps.shape[2:]).astype(np.float32); how = cv2.INTER_AREA if maps.shape[-1]>g else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(m, (g,g), interpolation=how) for m in flat]).reshape(*maps.shape[:2], g, g)
+
+# %% ../nbs/04e_strip.ipynb #scan-strip
 def scan_strip(
     engine:Engine, # what answers for tiles
     strip:Strip, # what to inspect
@@ -530,12 +549,6 @@ def scan_strip(
     s.defects = _one_box(s.defects + join.rows(*f.until(10**9)) + join._ended(()))
     s.missed,s.seconds,s.digest = _missed(strip.length, seen),time.perf_counter()-t0,h.hexdigest(); s.small,s.shrink = small.image(),small.by
     return s
-
-def _on_grid(maps, g):
-    "Maps (B,n,h,h) on `g` cells a side"
-    if maps.shape[-1]==g: return maps
-    flat = maps.reshape(-1, *maps.shape[2:]).astype(np.float32); how = cv2.INTER_AREA if maps.shape[-1]>g else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(m, (g,g), interpolation=how) for m in flat]).reshape(*maps.shape[:2], g, g)
 
 # %% ../nbs/04e_strip.ipynb #record
 def _scale(mm_per_px):
