@@ -8,10 +8,10 @@ __all__ = ['CLEAN_NAMES', 'Strip', 'strip_of', 'open_strip', 'Planted', 'true_bo
            'write_defects', 'strip_map', 'fit_peaks', 'shared_answers', 'summary', 'save_scan', 'defect_strip']
 
 # %% ../nbs/04e_strip.ipynb #imports
-import hashlib, json, math, sys, time, zlib
+import hashlib, json, math, time, zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -684,11 +684,6 @@ def shared_answers(
     return logits.numpy(), np.asarray(p), (evidence/look.model.evidence_scale).numpy()
 
 # %% ../nbs/04e_strip.ipynb #summary
-def _model_hash(path):
-    "SHA-256 of a model's weights or exported file"
-    p = Path(path or 'neu-resnet50'); p = p if p.exists() else Path(__file__).parent/'weights'/p.name
-    return hashlib.sha256((p/'model.safetensors' if p.is_dir() else p).read_bytes()).hexdigest()
-
 def summary(
     scan:Scan, # what was found
     mm_per_px:float|None=None, # side of a pixel, millimetres
@@ -739,10 +734,22 @@ def _said(scan, mm_per_px, unsure):
     yield f"{len(scan.defects)} defect{'s'*(len(scan.defects)!=1)}" + (': ' + ', '.join(f'{c} {k}' for c,k in n.items() if k) if scan.defects else '')
 
 # %% ../nbs/04e_strip.ipynb #defect-strip
-@command
+def _greyed(strip):
+    "The same strip without colour, for a model that has never seen any"
+    def read(a, b, lost): raw = strip.read(a, b, lost); return raw if raw.ndim==2 else cv2.cvtColor(np.ascontiguousarray(raw), cv2.COLOR_RGB2GRAY)
+    return Strip(strip.name, strip.length, strip.width, strip.dtype, read, strip.readable, strip.bits if strip.dtype==np.uint16 else None)
+
+def _from_reference(engine, known, mm_per_px, per_m2, peak, kw):
+    "(evidence each class must reach, what to note about the clean strip that it is from)"
+    ref = _scanned(engine, known, mm_per_px, 'reference', peak=0., **kw); peaks = fit_peaks(ref, mm_per_px, per_m2, peak)
+    print('evidence a class must reach, from the reference: ' + ', '.join(f'{c} {v:.2f}' for c,v in peaks.items()))
+    return peaks, {'reference':Path(known.name).name, 'reference_sha256':ref.digest, 'per_m2':per_m2}
+
+@partial(command, failed=2, status=lambda scan: int(bool(scan.defects or scan.missed)))
 def defect_strip(
     image:str, # TIFF, .npy, PNG or JPEG, or a folder of tiles in the order of their names
     model:str=None, # a model's folder, a shipped model's name, or a file from defect_export (neu-resnet50)
+    engine:str=None, # what computes: torch, onnx or openvino; None for torch on a folder, and for what reads the file otherwise
     mm_per_px:float=None, # side of a pixel, millimetres
     tile:int=None, # side of a tile, pixels of the strip: what a training image showed (the model's own size)
     overlap:float=.5, # share of a tile that the next one sees as well
@@ -755,23 +762,14 @@ def defect_strip(
     per_m2:float=.1, # false defects that may be left on a square metre of the reference
     along:str=None, # axis that runs along the coil, x or y (the longer one)
     bits:int=None, # that 16-bit pixels use (estimated)
-):
+)->Scan: # what was found
     "Inspect a camera strip: a table of defects, a map of the strip; ends with status 0 if nothing was found, 1 if something was, 2 on an error"
     if format not in ('csv', 'parquet'): raise ValueError(f"--format is '{format}'; it is csv or parquet.")
-    _scale(mm_per_px); strip = open_strip(image, along, bits); known = open_strip(reference, along, bits) if reference else None; engine = load_inspector(model).engine; kw = dict(tile=tile, overlap=overlap, cut=cut, clean=clean); more = {}
-    if known is not None: ref = _scanned(engine, known, mm_per_px, 'reference', peak=0., **kw); peak = fit_peaks(ref, mm_per_px, per_m2, peak); more = {'reference':Path(reference).name, 'reference_sha256':ref.digest, 'per_m2':per_m2}; print('evidence a class must reach, from the reference: ' + ', '.join(f'{c} {v:.2f}' for c,v in peak.items()))
-    scan = _scanned(engine, strip, mm_per_px, 'strip', peak=peak, **kw); folder = save_scan(scan, out or f'{Path(image).stem}-defects', mm_per_px, format, model=str(model or 'neu-resnet50'), model_sha256=_model_hash(model), overlap=overlap, **more)
-    print(*_said(scan, mm_per_px, not known and not clean_classes(engine.classes, clean)), f'results in {folder}', sep='\n')
-    if scan.defects or scan.missed: sys.exit(1)
-
-# %% ../nbs/04e_strip.ipynb #exit-codes
-def _status(cli):
-    "An error's sentence ends a command with status 2, because 1 means that something was found"
-    def run():
-        try: cli()
-        except SystemExit as e:
-            if not isinstance(e.code, str): raise
-            print(e.code, file=sys.stderr); sys.exit(2)
-    return run
-
-defect_strip.cli = _status(defect_strip.cli)
+    _scale(mm_per_px); strip,known = open_strip(image, along, bits),open_strip(reference, along, bits) if reference else None
+    inspector = load_inspector(model, engine=engine); e,kw,more = inspector.engine,dict(tile=tile, overlap=overlap, cut=cut, clean=clean),{}
+    if inspector.grey: strip,known = _greyed(strip),known and _greyed(known)
+    if known is not None: peak,more = _from_reference(e, known, mm_per_px, per_m2, peak, kw)
+    scan = _scanned(e, strip, mm_per_px, 'strip', peak=peak, **kw)
+    folder = save_scan(scan, out or f'{Path(image).stem}-defects', mm_per_px, format, model=str(model or 'neu-resnet50'), model_hash=e.model_hash, preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)
+    print(*_said(scan, mm_per_px, not known and not clean_classes(e.classes, clean)), f'results in {folder}', sep='\n')
+    return scan

@@ -63,7 +63,7 @@ def card(name):
     promise = ', '.join(f'{k} {e:.1%}' for k,e in zip(c.classes, conf['errors']))
     return f"""# {name}
 
-A `ScratchDetector` with the backbone `{c.backbone}` that names {len(c.classes)} defects of hot-rolled steel: {', '.join(c.classes)}. It reads images squashed to {c.preprocess.size} × {c.preprocess.size} pixels, each {'by its own mean and contrast' if c.preprocess.normalize=='image' else 'by fixed numbers'}. Weights are stored in half precision ({size:.0f} MB) and used in single. `config.json` holds everything needed to use them and the record of every stage of the training; `confidence.json` its calibration, label sets and unknown-score.
+A `ScratchDetector` with the backbone `{c.backbone}` that names {len(c.classes)} defects of hot-rolled steel: {', '.join(c.classes)}. It reads images squashed to {c.preprocess.size} × {c.preprocess.size} pixels, each {'by its own mean and contrast' if c.preprocess.normalize=='image' else 'by fixed numbers'}. Weights are stored in half precision ({size:.0f} MB) and used in single. `config.json` holds everything needed to use them and the record of every stage of the training; `confidence.json` its calibration, label sets and unknown-score, `quality.json` what an image must be to be judged, `reference.json` what its images looked like, for the drift page.
 
 ## How good it is
 
