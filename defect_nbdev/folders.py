@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'JOURNAL_FORMAT', 'FORMATS', 'Found', 'find_images', 'shown', 'one_line', 'columns', 'now', 'table_row',
            'Journal', 'schema', 'write_table', 'file_key', 'Results', 'Outcome', 'answers_of', 'inspect_files',
-           'defect_inspect']
+           'side_by_side', 'defect_inspect']
 
 # %% ../nbs/04d_folders.ipynb #imports
 import csv, glob, hashlib, json, os, queue, re, signal, sys, threading, time
@@ -23,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .data import IMAGE_SUFFIXES, BadImage, command, several, write_atomic
+from .engine import _cores
 from .inspector import Inspector, Prediction, load_inspector
 
 # %% ../nbs/04d_folders.ipynb #find-images
@@ -326,6 +327,7 @@ def answers_of(
     found, # iterable of `Found`
     batch:int=8, # images the engine gets at once
     readers:int=2, # threads that read
+    lanes:int=1, # batches computed side by side, see `Inspector.stream`
 ): # generator of (Found, Prediction or BadImage)
     "Inspect files; what was no use from the start is passed on with its reason"
     wrong = queue.SimpleQueue()
@@ -335,7 +337,7 @@ def answers_of(
             else: yield f
     def told():
         while not wrong.empty(): f = wrong.get(); yield f,BadImage(f.why)
-    for pair in inspector.stream(usable(), batch, readers): yield from told(); yield pair
+    for pair in inspector.stream(usable(), batch, readers, lanes): yield from told(); yield pair
     yield from told()
 
 def inspect_files(
@@ -343,6 +345,7 @@ def inspect_files(
     paths, # files, folders and patterns
     batch:int=8, # images the engine gets at once
     readers:int=2, # threads that read
+    lanes:int=1, # batches computed side by side, see `Inspector.stream`
     say=print, # called with a sentence for each file that cannot be used
     bar:bool=False, # show progress on the terminal
 )->int: # how many files were inspected now, without those that were done before
@@ -350,7 +353,7 @@ def inspect_files(
     every = lambda: find_images(paths, skip=results.out)
     with tqdm(total=sum(1 for _ in every()), unit='image', disable=not bar, smoothing=.1) as t:
         n,done = 0,lambda f: results.is_done(file_key(f)) and (t.update() or True)
-        for group in _grouped(answers_of(inspector=results.inspector, found=(f for f in every() if not done(f)), batch=batch, readers=readers), 64, .5):
+        for group in _grouped(answers_of(inspector=results.inspector, found=(f for f in every() if not done(f)), batch=batch, readers=readers, lanes=lanes), 64, .5):
             for r in results.note(group):
                 if r['status']!='ok': t.clear(); say(one_line(r['error']))
             n += len(group); t.update(len(group))
@@ -378,13 +381,22 @@ def _bar(): return sys.stderr.isatty()
 
 def _say(text): print(text, file=sys.stderr, flush=True)
 
-def _run(inspector, paths, out, form, heatmaps, report, watch, polling, batch, readers, mm_per_px, costs, ledger):
+def side_by_side(
+    model, # as `load_inspector` takes it
+    engine:str|None=None, # one of ENGINES, or None
+    threads:int|None=None, # what the user wants
+)->tuple: # (threads, lanes)
+    "ONNX Runtime does more with a batch on each core than with all cores on one batch"
+    onnx = engine=='onnx' or engine is None and str(model).endswith('.onnx')
+    return (1, _cores()) if onnx and threads is None else (threads, 1)
+
+def _run(inspector, paths, out, form, heatmaps, report, watch, polling, batch, readers, lanes, mm_per_px, costs, ledger):
     "Inspect on this machine"
     with Results(inspector, out, heatmaps, mm_per_px, _costs(costs, inspector.classes), _open_ledger(ledger)) as r:
         if watch:
             from defect_nbdev.watch import watch as stay
             _say(f"watching {', '.join(paths)} (stop with Ctrl-C)"); stay(r, paths, _stopping(), batch, readers, _say, form, polling)
-        else: inspect_files(r, paths, batch, readers, _say, bar=_bar())
+        else: inspect_files(r, paths, batch, readers, lanes, _say, bar=_bar())
         return r.finish(form, report)
 
 def _one_way(paths, out, format, watch, engine_cluster):
@@ -422,5 +434,7 @@ def defect_inspect(
     if engine_cluster:
         from defect_nbdev.cluster import inspect_cluster
         o = inspect_cluster(model, paths, out, workers=workers, batch=batch)
-    else: o = _run(load_inspector(model, device, engine, threads), paths, out, format, heatmaps, report, watch, polling, batch, readers, mm_per_px, costs, ledger)
+    else:
+        threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
+        o = _run(load_inspector(model, device, engine, threads), paths, out, format, heatmaps, report, watch, polling, batch, readers, lanes, mm_per_px, costs, ledger)
     print(o); return o

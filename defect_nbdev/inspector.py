@@ -172,6 +172,11 @@ def regions(self:Prediction,
     on = lambda v, side: round(v*side/n)
     return {'class':self.target, 'boxes':[d._replace(xmin=on(d.xmin, w), ymin=on(d.ymin, h), xmax=on(d.xmax, w), ymax=on(d.ymax, h)) for d in map_boxes(grid, cut)], **found}
 
+@patch(as_prop=True)
+def severity(self:Prediction)->float: # in [0,1]
+    "How much of the image the answered class takes"
+    return self.explain(self.label).regions()['area']
+
 # %% ../nbs/04c_inspector.ipynb #load-inspector
 ENGINES = ('torch', 'onnx', 'openvino') # what can compute
 
@@ -288,15 +293,16 @@ def stream(self:Inspector,
     sources, # any iterable of what `prepare` takes
     batch:int=8, # images the engine gets at once
     readers:int=2, # threads that read and measure
+    lanes:int=1, # batches that are computed side by side; for an engine that was loaded with so many times fewer threads
     target:str|None=None, # the class the heatmaps explain; None for each image's answer
     room:int=128*2**20, # bytes of images that may lie ready, and that fill a batch; a single one may be larger
 ): # generator of (source, Prediction, or BadImage if it cannot be used), in order
     "Inspect many images while others are read and answers are used"
     _checked(target, self.classes)
-    if batch<1 or readers<1: raise ValueError(f'batch is {batch} and readers {readers}; both must be 1 or more.')
-    with ThreadPoolExecutor(readers) as pool, ThreadPoolExecutor(1) as one:
-        running = None
-        for group in _batches(_ahead(pool, self.prepare, sources, 3*batch, room), batch, room):
-            running,done = one.submit(self._answered, group, target),running
-            if done: yield from done.result()
-        if running: yield from running.result()
+    if min(batch, readers, lanes)<1: raise ValueError(f'batch is {batch}, readers {readers} and lanes {lanes}; all must be 1 or more.')
+    with ThreadPoolExecutor(readers) as pool, ThreadPoolExecutor(lanes) as computing:
+        running = deque()
+        for group in _batches(_ahead(pool, self.prepare, sources, (2+lanes)*batch, room), batch, room):
+            running.append(computing.submit(self._answered, group, target))
+            if len(running)>lanes: yield from running.popleft().result()
+        while running: yield from running.popleft().result()

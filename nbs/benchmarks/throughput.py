@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from defect_nbdev.data import NEU_CLASSES, read_image, resize_to, write_text
-from defect_nbdev.folders import Results, find_images, inspect_files
+from defect_nbdev.folders import Results, find_images, inspect_files, side_by_side
 from defect_nbdev.inspector import load_inspector
 from defect_nbdev.synthetic import make_steel
 from defect_nbdev.watch import watch
@@ -39,13 +39,13 @@ def engine_alone(inspector, pixels, batch):
 
 def speed(name, engine, files, out, turns, alone, batch):
     "Ratios of the whole to the engine alone, turn by turn"
-    ins = load_inspector(name, engine=engine); parts = np.array_split(np.array(files), turns); bare,whole = [],[]
+    threads,lanes = side_by_side(name, engine); ins = load_inspector(name, engine=engine); fast = load_inspector(name, engine=engine, threads=threads); parts = np.array_split(np.array(files), turns); bare,whole = [],[]
     pixels = lambda part: np.stack([resize_to(read_image(p), ins.engine.size) for p in part[:alone]])
     engine_alone(ins, pixels(parts[0])[:4*batch], batch)
-    with Results(ins, out) as r:
+    with Results(fast, out) as r:
         bare.append(engine_alone(ins, pixels(parts[0]), batch))
         for part in parts:
-            t = time.perf_counter(); n = inspect_files(r, list(part), batch=batch, say=print); whole.append((time.perf_counter()-t)/n)
+            t = time.perf_counter(); n = inspect_files(r, list(part), batch=batch, lanes=lanes, say=print); whole.append((time.perf_counter()-t)/n)
             bare.append(engine_alone(ins, pixels(part), batch))
         rows = sum(1 for _ in r.journal.rows())
     ratios = [(a+b)/2/w for a,b,w in zip(bare, bare[1:], whole)]
