@@ -6,7 +6,7 @@
 __all__ = ['BLOCK', 'WAVE', 'is_url', 'Listed', 'far_key', 'listed', 'packed', 'unpacked', 'cluster', 'inspect_cluster']
 
 # %% ../nbs/04f_cluster.ipynb #imports
-import glob, hashlib, json, logging, os, platform, tempfile
+import glob, hashlib, json, logging, os, platform, re, socket, tempfile
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -42,7 +42,7 @@ def _find_far(fs, root, url):
     if not tops: raise FileNotFoundError(f'{url}: no such file or folder{", and no file of this pattern" if glob.has_magic(root) else ""}.')
     for i in tops: yield from _walk_far(fs, i['name']) if i['type']=='directory' else [i]
 
-# %% ../nbs/04f_cluster.ipynb #listed
+# %% ../nbs/04f_cluster.ipynb #far-key
 class Listed(NamedTuple):
     "A file that is to be inspected"
     path:str # or URL
@@ -59,6 +59,7 @@ def far_key(
     state = next((info[k] for k in _STATE if info.get(k)), '')
     return int.from_bytes(hashlib.blake2b(f"{url}\n{info.get('size')} {state}".encode(), digest_size=8).digest(), 'big')
 
+# %% ../nbs/04f_cluster.ipynb #listed
 def _far(url):
     "Generator of Listed for a URL"
     try:
@@ -78,14 +79,15 @@ def listed(
         else: yield from (Listed(f.path, file_key(f), f.why) for f in find_images([p], skip))
 
 # %% ../nbs/04f_cluster.ipynb #reader
+def _told(e): return 'No such file or directory' if isinstance(e, FileNotFoundError) else getattr(e, 'strerror', None) or str(e) or type(e).__name__
+
 class _Reader(Inspector):
     "An inspector that takes URLs, too"
     def prepare(self, src):
         if not isinstance(src, (str, os.PathLike)) or not is_url(src): return super().prepare(src)
         url = os.fspath(src)
-        try:
-            with _need('fsspec', 'ray').open(url, 'rb') as f: data = f.read()
-        except Exception as e: raise BadImage(f'{url}: cannot be read ({getattr(e, "strerror", None) or e or type(e).__name__}).') from None
+        try: fs,path = _need('fsspec', 'ray').core.url_to_fs(url); data = fs.cat_file(path)                    # one request
+        except Exception as e: raise BadImage(f'{url}: cannot be read ({_told(e)}).') from None
         try: return super().prepare(data)
         except BadImage as e: raise BadImage(str(e).replace('bytes', url, 1)) from None
 
@@ -144,7 +146,9 @@ def _ray(local):
     "Ray, which tells nobody that it is used"
     os.environ.update(RAY_USAGE_STATS_ENABLED='0', RAY_DATA_USAGE_DISABLED='1', RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO='0', RAY_BACKEND_LOG_LEVEL='fatal')
     if local: os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'        # its switch for 'the address of this machine is 127.0.0.1'; off Linux that is how it always is
-    ray = _need('ray', 'ray'); _need('ray.data', 'ray')
+    logging.disable(logging.CRITICAL)
+    try: ray = _need('ray', 'ray'); _need('ray.data', 'ray')
+    finally: logging.disable(logging.NOTSET)
     for name in ('ray', 'ray.data'): logging.getLogger(name).setLevel(logging.CRITICAL)
     if hasattr(w := ray._private.worker, 'print_to_stdstream'): w.print_to_stdstream = lambda *a, **kw: None                    # forty lines about each worker that dies
     return ray
@@ -159,12 +163,14 @@ def _start(ray, address, cores):
     "Start a cluster on this machine, or join one"
     how = dict(log_to_driver=False, logging_level=logging.CRITICAL)
     if address is None: how.update(num_cpus=cores, num_gpus=0, include_dashboard=False, object_store_memory=2**29)
+    refused = lambda e: OSError(f'Ray {f"cannot be reached at {address}" if address else "did not start on this machine"} ({str(e).strip().splitlines()[0]}).')
     for last in (False, True):
         try:
+            if address and re.fullmatch(r'[^/]+:\d+', address): socket.create_connection(address.rsplit(':', 1), 5).close()      # Ray itself would try for minutes
             with _hushed(): return ray.init(address=address or 'local', **how)
         except Exception as e:
             ray.shutdown()
-            if address or last: raise OSError(f'Ray {f"cannot be reached at {address}" if address else "did not start on this machine"} ({str(e).strip().splitlines()[0]}).') from None
+            if address or last: raise refused(e) from None
 
 # %% ../nbs/04f_cluster.ipynb #cluster
 @contextmanager
@@ -197,7 +203,13 @@ class _Log:
     def at(self, block, k): self.now[block] = k # None for none
 
 @patch
-def singly(self:_Worker, files, block, deadly, told): # like `rows`; told(block, place) is called before each file
+def singly(self:_Worker,
+    files, # of Listed
+    block, # its place in the wave
+    deadly, # places in the block of files at which two workers died
+    told, # called with the block and the place of each file first
+)->list: # as from `rows`
+    "The rows of a block whose worker has died"
     out = []
     for k,f in enumerate(files):
         if k in deadly: f = f._replace(why=f'{f.path}: left out, since each process that inspects it dies.')
