@@ -399,11 +399,11 @@ def _run(inspector, paths, out, form, heatmaps, report, watch, polling, batch, r
         else: inspect_files(r, paths, batch, readers, lanes, _say, bar=_bar())
         return r.finish(form, report)
 
-def _one_way(paths, out, format, watch, engine_cluster):
+def _one_way(paths, out, format, engine_cluster, **alone):
     "Refuse before a model is loaded what cannot be done"
     if format not in FORMATS: raise ValueError(f"format is '{format}'; give {' or '.join(FORMATS)}.")
     if engine_cluster not in (None, 'ray'): raise ValueError(f"engine_cluster is '{engine_cluster}'; there is ray.")
-    if engine_cluster and watch: raise ValueError('a cluster inspects what is there; --watch works on one machine.')
+    if engine_cluster and (told := [k for k,v in alone.items() if v]): raise ValueError(f'--{told[0]} works on one machine; leave it out, or --engine_cluster.')
     if not engine_cluster: next(find_images(paths, skip=out), None)
     if Path(out).exists() and not Path(out).is_dir(): raise ValueError(f'{out}: is a file; --out wants a folder.')
 
@@ -427,13 +427,15 @@ def defect_inspect(
     costs:str=None, # JSON file with what each action costs by class; adds the cheapest action to each row
     ledger:str=None, # SQLite file that keeps every answer
     engine_cluster:str=None, # ray: share the work among the machines of a Ray cluster
-    workers:int=2, # for --engine_cluster: how many
+    workers:int=None, # for --engine_cluster: processes with a model each; None for one a core
+    address:str=None, # for --engine_cluster: of a running cluster, such as auto; None starts one on this machine
 ):
     "Inspect every image of some files and folders"
-    _one_way(paths, out, format, watch, engine_cluster)
+    _one_way(paths, out, format, engine_cluster, watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device)
     if engine_cluster:
         from defect_nbdev.cluster import inspect_cluster
-        o = inspect_cluster(model, paths, out, workers=workers, batch=batch)
+        priced = costs and _costs(costs, load_inspector(model).classes)
+        o = inspect_cluster(model, paths, out, workers, threads, batch, readers, address, format, mm_per_px, priced, report, _say, _bar())
     else:
         threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
         o = _run(load_inspector(model, device, engine, threads), paths, out, format, heatmaps, report, watch, polling, batch, readers, lanes, mm_per_px, costs, ledger)

@@ -37,15 +37,15 @@ def engine_alone(inspector, pixels, batch):
     for k in range(0, len(pixels), batch): inspector.engine.run(pixels[k:k+batch])
     return (time.perf_counter()-t)/len(pixels)
 
-def speed(name, engine, files, out, turns, alone, batch):
+def speed(name, engine, n, files, out, turns, alone, batch):
     "Ratios of the whole to the engine alone, turn by turn"
-    threads,lanes = side_by_side(name, engine); ins = load_inspector(name, engine=engine); fast = load_inspector(name, engine=engine, threads=threads); parts = np.array_split(np.array(files), turns); bare,whole = [],[]
+    threads,lanes = side_by_side(name, engine); ins = load_inspector(name, engine=engine); fast = load_inspector(name, engine=engine, threads=threads); parts = np.array_split(np.array(files[:int(n)]), turns); bare,whole = [],[]
     pixels = lambda part: np.stack([resize_to(read_image(p), ins.engine.size) for p in part[:alone]])
     engine_alone(ins, pixels(parts[0])[:4*batch], batch)
     with Results(fast, out) as r:
         bare.append(engine_alone(ins, pixels(parts[0]), batch))
         for part in parts:
-            t = time.perf_counter(); n = inspect_files(r, list(part), batch=batch, lanes=lanes, say=print); whole.append((time.perf_counter()-t)/n)
+            t = time.perf_counter(); done = inspect_files(r, list(part), batch=batch, lanes=lanes, say=print); whole.append((time.perf_counter()-t)/done)
             bare.append(engine_alone(ins, pixels(part), batch))
         rows = sum(1 for _ in r.journal.rows())
     ratios = [(a+b)/2/w for a,b,w in zip(bare, bare[1:], whole)]
@@ -77,13 +77,13 @@ def arrivals(name, engine, top, n, pause):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0]); here = Path(__file__).parent
     p.add_argument('--images', type=int, default=10_000); p.add_argument('--turns', type=int, default=10); p.add_argument('--alone', type=int, default=200, help='images the engine alone is given between two turns')
-    p.add_argument('--batch', type=int, default=8); p.add_argument('--models', nargs='+', default=['neu-lite0:onnx', 'neu-resnet50:onnx']); p.add_argument('--out', default=here/'throughput.json'); o = p.parse_args()
+    p.add_argument('--batch', type=int, default=8); p.add_argument('--models', nargs='+', default=['neu-lite0:onnx:10000', 'neu-resnet50:onnx:2000'], help='model:engine:images'); p.add_argument('--out', default=here/'throughput.json'); o = p.parse_args()
     top = Path(tempfile.mkdtemp())
     try:
         folder = write_images(top/'steel', o.images); files = [f.path for f in find_images([folder])]; print(f'{len(files)} images', flush=True)
         pairs = [m.split(':') for m in o.models]
         report = {'device':f'{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores', 'versions':{k:version(k) for k in ('onnxruntime', 'openvino', 'opencv-python', 'pillow')},
-                  'speed':[speed(m, e, files, top/f'{m}-{e}', o.turns, o.alone, o.batch) for m,e in pairs], 'memory':[peak(*pairs[0], folder, n) for n in (o.images//10, o.images)], 'watch':[arrivals(m, e, top, 60, .25) for m,e in pairs[-1:]]}
+                  'speed':[speed(m, e, n, files, top/f'{m}-{e}', o.turns, o.alone, o.batch) for m,e,n in pairs], 'memory':[peak(*pairs[0][:2], folder, n) for n in (o.images//10, o.images)], 'watch':[arrivals(m, e, top, 60, .25) for m,e,_ in pairs[-1:]]}
         write_text(o.out, json.dumps(report, indent=1) + '\n'); print('wrote', o.out)
     finally: shutil.rmtree(top)
 
