@@ -159,6 +159,7 @@ def _hushed(): # what native code writes to the terminal
     try: os.dup2(null, 2); yield
     finally: os.dup2(keep, 2); os.close(keep); os.close(null)
 
+# %% ../nbs/04f_cluster.ipynb #start
 def _start(ray, address, cores):
     "Start a cluster on this machine, or join one"
     how = dict(log_to_driver=False, logging_level=logging.CRITICAL)
