@@ -20,7 +20,7 @@ from tqdm import tqdm
 from . import __version__
 from .data import BadImage
 from .engine import _cores, _need, load_engine
-from .folders import FORMATS, SUFFIXES, Found, Outcome, Results, _natural, answers_of, file_key, find_images
+from .folders import FORMATS, SUFFIXES, Found, Outcome, Results, _natural, answers_of, file_key, find_images, shown
 from .inspector import Inspector, load_inspector
 
 # %% ../nbs/04f_cluster.ipynb #find-far
@@ -159,6 +159,7 @@ def _hushed(): # what native code writes to the terminal
     try: os.dup2(null, 2); yield
     finally: os.dup2(keep, 2); os.close(keep); os.close(null)
 
+# %% ../nbs/04f_cluster.ipynb #start
 def _start(ray, address, cores):
     "Start a cluster on this machine, or join one"
     how = dict(log_to_driver=False, logging_level=logging.CRITICAL)
@@ -227,11 +228,15 @@ def __call__(self:_Worker, block): # from a table of (i, path, why) to one of (i
     again,deadly = ray.get(self.log.begin.remote(i[0])); made = self.singly(files, i[0], deadly, lambda b, k: ray.get(self.log.at.remote(b, k))) if again else self.rows(files)
     return pa.table({'i':i, 'row':[json.dumps(r) for _,r in made], 'again':[again]*len(i)})
 
+def _whole(path): return path if is_url(path) else os.path.abspath(path)
+
+def _as_given(row, f): return {**row, 'file':shown(f.path), 'error':row['error'].replace(shown(_whole(f.path)), shown(f.path), 1)}
+
 def _blocks(files, size):
     "Tables of up to `size` files"
     import pyarrow as pa
     for k in range(0, len(files), size):
-        part = files[k:k+size]; yield pa.table({'i':list(range(k, k+len(part))), 'path':pa.array([os.fsencode(f.path) for f in part], pa.binary()), 'why':[f.why for f in part]})
+        part = files[k:k+size]; yield pa.table({'i':list(range(k, k+len(part))), 'path':pa.array([os.fsencode(_whole(f.path)) for f in part], pa.binary()), 'why':[f.why for f in part]})
 
 def _deal(ray, files, model, setup, workers):
     "Generator of lists of (place in `files`, row, again), in order"
@@ -264,7 +269,7 @@ def _waves(results, files, t):
 
 def _noted(results, wave, done, say, t):
     "Write a block of rows down; how many of them were begun before"
-    results.keep([(wave[i].key, row) for i,row,_ in done])
+    done = [(i, _as_given(row, wave[i]), again) for i,row,again in done]; results.keep([(wave[i].key, row) for i,row,_ in done])
     for _,row,_ in done:
         if row['status']!='ok': t.clear(); say(row['error'])
     t.update(len(done)); return sum(again>0 for *_,again in done)
