@@ -145,6 +145,7 @@ class _Worker:
 def _ray(local):
     "Ray, which tells nobody that it is used"
     os.environ.update(RAY_USAGE_STATS_ENABLED='0', RAY_DATA_USAGE_DISABLED='1', RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO='0', RAY_BACKEND_LOG_LEVEL='fatal')
+    os.environ.setdefault('RAY_agent_register_timeout_ms', '180000')       # on a busy machine a helper process of Ray takes longer to start than it is given
     if local: os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'        # its switch for 'the address of this machine is 127.0.0.1'; off Linux that is how it always is
     logging.disable(logging.CRITICAL)
     try: ray = _need('ray', 'ray'); _need('ray.data', 'ray')
@@ -165,7 +166,7 @@ def _start(ray, address, cores):
     how = dict(log_to_driver=False, logging_level=logging.CRITICAL)
     if address is None: how.update(num_cpus=cores, num_gpus=0, include_dashboard=False, object_store_memory=2**29)
     refused = lambda e: OSError(f'Ray {f"cannot be reached at {address}" if address else "did not start on this machine"} ({str(e).strip().splitlines()[0]}).')
-    for last in (False, True):
+    for last in (False, False, False, True):              # a busy machine may not be done in the half minute that Ray gives itself
         try:
             if address and re.fullmatch(r'[^/]+:\d+', address): socket.create_connection(address.rsplit(':', 1), 5).close()      # Ray itself would try for minutes
             with _hushed(): return ray.init(address=address or 'local', **how)

@@ -54,8 +54,8 @@ def speed(name, engine, n, files, out, turns, alone, batch):
 
 def peak(name, engine, folder, n):
     "MB that a process needs for n images, and for the start alone"
-    code = f"""import resource; from defect_nbdev.folders import *; from defect_nbdev.inspector import load_inspector
-ins = load_inspector({name!r}, engine={engine!r}); mb = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss//1024; first = mb()
+    code = f"""import re; from defect_nbdev.folders import *; from defect_nbdev.inspector import load_inspector
+ins = load_inspector({name!r}, engine={engine!r}); mb = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])//1024; first = mb()
 with Results(ins, {str(folder.parent/f'memory{n}')!r}) as r: inspect_files(r, [str(f) for f in find_images([{str(folder)!r}])][:{n}]); r.finish(); print(first, mb())"""
     start,most = map(int, subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()); print(f'{n} images: {most} MB, {start} before the first', flush=True)
     return {'images':n, 'mb':most, 'start_mb':start}
@@ -77,13 +77,17 @@ def arrivals(name, engine, top, n, pause):
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0]); here = Path(__file__).parent
     p.add_argument('--images', type=int, default=10_000); p.add_argument('--turns', type=int, default=10); p.add_argument('--alone', type=int, default=200, help='images the engine alone is given between two turns')
+    p.add_argument('--parts', nargs='+', default=['speed', 'memory', 'watch'], help='what to measure; the rest of an earlier result is kept')
     p.add_argument('--batch', type=int, default=8); p.add_argument('--models', nargs='+', default=['neu-lite0:onnx:10000', 'neu-resnet50:onnx:2000'], help='model:engine:images'); p.add_argument('--out', default=here/'throughput.json'); o = p.parse_args()
     top = Path(tempfile.mkdtemp())
     try:
         folder = write_images(top/'steel', o.images); files = [f.path for f in find_images([folder])]; print(f'{len(files)} images', flush=True)
         pairs = [m.split(':') for m in o.models]
-        report = {'device':f'{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores', 'versions':{k:version(k) for k in ('onnxruntime', 'openvino', 'opencv-python', 'pillow')},
-                  'speed':[speed(m, e, n, files, top/f'{m}-{e}', o.turns, o.alone, o.batch) for m,e,n in pairs], 'memory':[peak(*pairs[0][:2], folder, n) for n in (o.images//10, o.images)], 'watch':[arrivals(m, e, top, 60, .25) for m,e,_ in pairs[-1:]]}
+        report = json.loads(Path(o.out).read_text()) if Path(o.out).is_file() else {}
+        report |= {'device':f'{platform.machine()} CPU, {len(os.sched_getaffinity(0))} cores', 'versions':{k:version(k) for k in ('onnxruntime', 'openvino', 'opencv-python', 'pillow')}}
+        if 'speed' in o.parts: report['speed'] = [speed(m, e, n, files, top/f'{m}-{e}', o.turns, o.alone, o.batch) for m,e,n in pairs]
+        if 'memory' in o.parts: report['memory'] = [peak(*pairs[0][:2], folder, n) for n in (o.images//10, o.images)]
+        if 'watch' in o.parts: report['watch'] = [arrivals(m, e, top, 60, .25) for m,e,_ in pairs[-1:]]
         write_text(o.out, json.dumps(report, indent=1) + '\n'); print('wrote', o.out)
     finally: shutil.rmtree(top)
 
