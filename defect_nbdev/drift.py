@@ -435,7 +435,7 @@ def model_reference(
 )->Reference: # as stored in the model's folder as reference.json
     "What was usual in a model's training, as its split.json tells the parts"
     from defect_nbdev.inspector import load_inspector
-    from defect_nbdev.model import find_model
+    from defect_nbdev.saved import find_model
     from defect_nbdev.splits import known_parts, read_manifest
     folder = find_model(model)
     if not (folder/'split.json').is_file(): raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned from; train it again with this version.')

@@ -178,7 +178,7 @@ def fit_quality(
     data, # the folder with the images it was trained on
 )->Limits: # as written into the model's folder
     "Fit the limits of a model on its own training images, named by its split.json, and store them"
-    from defect_nbdev.model import find_model
+    from defect_nbdev.saved import find_model
     from defect_nbdev.splits import known_parts, read_manifest
     folder = find_model(model)
     if not (folder/'split.json').is_file(): raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned from; train it again with this version.')

@@ -21,7 +21,7 @@ import numpy as np
 from defect_nbdev.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from defect_nbdev.data import decode, read_samples, resize_to, write_text
 from defect_nbdev.inspector import load_inspector
-from defect_nbdev.model import find_model
+from defect_nbdev.saved import find_model
 from defect_nbdev.quality import SIDE, fit_limits, flags, load_limits, measure
 from defect_nbdev.splits import apply_manifest, read_manifest
 
