@@ -98,8 +98,7 @@ def packed(
     "A model's files, ready to be sent"
     if model is not None and not Path(model).is_dir() and Path(model).suffix in ('.onnx', '.xml'): files = [Path(model)] + [Path(model).with_suffix('.bin')]*(Path(model).suffix=='.xml')
     else:
-        from defect_nbdev.saved import find_model, shipped_model
-        from defect_nbdev.saved import _PARTS
+        from defect_nbdev.saved import _PARTS, find_model, shipped_model
         folder = Path(shipped_model() if model is None else find_model(model)); files = [f for p in _PARTS if (f := folder/p).is_file()]
     if not files: raise FileNotFoundError(f"{model}: no model here; give a model's folder, a shipped model's name, or an .onnx or .xml file.")
     return {f.name:f.read_bytes() for f in files}
