@@ -250,13 +250,6 @@ def _deal(ray, files, model, setup, workers):
             yield list(zip(b['i'].to_pylist(), map(json.loads, b['row'].to_pylist()), b['again'].to_pylist()))
 
 # %% ../nbs/04f_cluster.ipynb #keep
-@patch
-def keep(self:Results,
-    made, # list of (key, row)
-):
-    "Write down rows that were made elsewhere; when this returns they are safe"
-    self.journal.add(made); self._new.update(k for k,r in made if r['status']=='ok')
-
 def _waves(results, files, t):
     "Generator of lists of files that are still to be done, each file once; `t` is the progress bar"
     def fresh():

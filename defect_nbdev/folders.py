@@ -23,8 +23,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from .data import IMAGE_SUFFIXES, BadImage, command, several, write_atomic
+from .decide import read_costs
 from .engine import _cores
-from .inspector import Inspector, Prediction, load_inspector
+from .inspector import Inspector, load_inspector
 
 # %% ../nbs/04d_folders.ipynb #find-images
 SUFFIXES = IMAGE_SUFFIXES | {'.jpe', '.jfif', '.dib', '.gif', '.jp2', '.pbm', '.pnm', '.tga', '.avif'} # what counts as an image in a folder
@@ -33,6 +34,7 @@ class Found(NamedTuple):
     "A file to be inspected"
     path:str
     why:str='' # what stands against it already, a sentence
+    key:int|None=None # what it was known by before it was read, see `file_key`
     def __fspath__(self): return self.path
     def __str__(self): return self.path
 
@@ -89,13 +91,13 @@ def now()->str: return datetime.now(timezone.utc).isoformat(timespec='millisecon
 
 def table_row(
     path, # the file
-    outcome, # its `Prediction`, or the `BadImage` it raised
+    outcome, # its `Prediction`, the record of it, or the `BadImage` it raised
     mm_per_px:float|None=None, # side of a pixel, millimetres; adds 'mm2'
 )->dict: # plain JSON types
     "A row for one file"
     start = {'file':shown(path), 'status':'unreadable', 'error':shown(str(outcome)), 'time':now()}
     if isinstance(outcome, BadImage): return start
-    r = outcome.record(); p = {f'p_{c}':v for c,v in r.pop('probabilities').items()}
+    r = dict(outcome) if isinstance(outcome, dict) else outcome.record(); p = {f'p_{c}':v for c,v in r.pop('probabilities').items()}
     r = {**r, **p, 'label_set':'; '.join(r['label_set']), 'quality':'; '.join(r['quality']), 'boxes':json.dumps(r['boxes'], separators=(',',':'))}
     return {**start, 'status':'ok', 'error':'', **r} | ({} if mm_per_px is None else {'mm2':r['area']*r['width']*r['height']*mm_per_px**2})
 
@@ -235,13 +237,15 @@ class Results:
         self.inspector,self.out,self.heatmaps,self.mm_per_px,self.costs,self.ledger = inspector,Path(out),heatmaps,mm_per_px,costs,ledger
         self.columns = columns(inspector.classes, [*['mm2']*(mm_per_px is not None), *['action','expected_cost']*(costs is not None), *['heatmap']*heatmaps])
         e = inspector.engine; about = dict(classes=list(e.classes), model_hash=e.model_hash, preprocess_hash=inspector.preprocess_hash, limits=inspector.limits.to_dict(), mm_per_px=mm_per_px, costs=costs, heatmaps=heatmaps)
-        self.journal = Journal(self.out/'journal.jsonl', about); self._new,self.t0 = set(),time.perf_counter()
+        self.journal = Journal(self.out/'journal.jsonl', about); self._new = set()
     def __enter__(self): return self
     def __exit__(self, *_): self.journal.close()
 
 # %% ../nbs/04d_folders.ipynb #results-todo
 @patch
-def is_done(self:Results, key)->bool:
+def is_done(self:Results,
+    key:int, # from `file_key`
+)->bool:
     "Was this file inspected, in this run or before?"
     done = self.journal.done; i = np.searchsorted(done, np.uint64(key))
     return key in self._new or (i<len(done) and int(done[i])==key)
@@ -251,15 +255,24 @@ def note(self:Results,
     pairs, # of (file, its Prediction or BadImage); str, PathLike or `Found`
 )->list: # of rows
     "Write answers down; when this returns they are safe"
-    made = [(file_key(f), self._row(f, o)) for f,o in pairs]
-    self.journal.add(made); self._new.update(k for k,r in made if r['status']=='ok')
-    if len(self._new)>50_000: self.journal.done = np.union1d(self.journal.done, np.fromiter(self._new, np.uint64)); self._new.clear()
-    if self.ledger is not None: self.ledger.add_many([(os.fspath(f), o.record(), o.image) for f,o in pairs if not isinstance(o, BadImage)])
+    said = [o if isinstance(o, BadImage) else o.record() for _,o in pairs]
+    made = [(_key(f), self._row(f, o, r)) for (f,o),r in zip(pairs, said)]; self.keep(made)
+    if self.ledger is not None: self.ledger.add_many([(os.fspath(f), r, o.image) for (f,o),r in zip(pairs, said) if r is not o])
     return [r for _,r in made]
 
 @patch
-def _row(self:Results, f, o):
-    row = table_row(os.fspath(f), o, self.mm_per_px)
+def keep(self:Results,
+    made, # list of (key, row)
+):
+    "Write down rows that are made already; when this returns they are safe"
+    self.journal.add(made); self._new.update(k for k,r in made if r['status']=='ok')
+    if len(self._new)>50_000: self.journal.done = np.union1d(self.journal.done, np.fromiter(self._new, np.uint64)); self._new.clear()
+
+def _key(f): k = getattr(f, 'key', None); return file_key(f) if k is None else k       # a file that changes after it was read is not done
+
+@patch
+def _row(self:Results, f, o, record=None):
+    row = table_row(os.fspath(f), record or o, self.mm_per_px)
     if isinstance(o, BadImage): return row
     if self.costs is not None: row['action'],row['expected_cost'] = o.decide(self.costs)
     if self.heatmaps: row['heatmap'] = self._picture(f, o)
@@ -268,7 +281,7 @@ def _row(self:Results, f, o):
 @patch
 def _picture(self:Results, f, o):
     "Save an overlay; its place below the results' folder"
-    key = f'{file_key(f):016x}'; stem = re.sub(r'[^\w.-]+', '_', Path(shown(f)).stem)[:80]; at = Path('heatmaps')/key[:2]/f'{stem}-{key[:8]}.jpg'
+    key = f'{_key(f):016x}'; stem = re.sub(r'[^\w.-]+', '_', Path(shown(f)).stem)[:80]; at = Path('heatmaps')/key[:2]/f'{stem}-{key[:8]}.jpg'
     (self.out/at).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(self.out/at, lambda p: Image.fromarray(o.paint()).save(p, 'JPEG', quality=90))
     return at.as_posix()
@@ -351,9 +364,9 @@ def inspect_files(
 )->int: # how many files were inspected now, without those that were done before
     "Inspect every image of some paths"
     every = lambda: find_images(paths, skip=results.out)
-    with tqdm(total=sum(1 for _ in every()), unit='image', disable=not bar, smoothing=.1) as t:
-        n,done = 0,lambda f: results.is_done(file_key(f)) and (t.update() or True)
-        for group in _grouped(answers_of(inspector=results.inspector, found=(f for f in every() if not done(f)), batch=batch, readers=readers, lanes=lanes), 64, .5):
+    with tqdm(total=sum(1 for _ in every()) if bar else None, unit='image', disable=not bar, smoothing=.1) as t:
+        n,todo = 0,(f for f in (f._replace(key=file_key(f)) for f in every()) if not (results.is_done(f.key) and (t.update() or True)))
+        for group in _grouped(answers_of(inspector=results.inspector, found=todo, batch=batch, readers=readers, lanes=lanes), 64, .5):
             for r in results.note(group):
                 if r['status']!='ok': t.clear(); say(one_line(r['error']))
             n += len(group); t.update(len(group))
@@ -371,10 +384,7 @@ def _open_ledger(path):
     from defect_nbdev.ledger import Ledger
     return Ledger(path)
 
-def _costs(path, classes):
-    if path is None: return None
-    from defect_nbdev.decide import read_costs
-    return read_costs(path, classes)
+def _costs(path, classes): return path and read_costs(path, classes)
 
 # %% ../nbs/04d_folders.ipynb #defect-inspect
 def _bar(): return sys.stderr.isatty()
@@ -404,7 +414,7 @@ def _one_way(paths, out, format, engine_cluster, **alone):
     if format not in FORMATS: raise ValueError(f"format is '{format}'; give {' or '.join(FORMATS)}.")
     if engine_cluster not in (None, 'ray'): raise ValueError(f"engine_cluster is '{engine_cluster}'; there is ray.")
     if engine_cluster and (told := [k for k,v in alone.items() if v]): raise ValueError(f'--{told[0]} works on one machine; leave it out, or --engine_cluster.')
-    if not engine_cluster: next(find_images(paths, skip=out), None)
+    for p in paths if not engine_cluster else (): next(find_images([p], skip=out), None)
     if Path(out).exists() and not Path(out).is_dir(): raise ValueError(f'{out}: is a file; --out wants a folder.')
 
 # %% ../nbs/04d_folders.ipynb #defect-inspect-command

@@ -15,7 +15,7 @@ from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
 from .data import BadImage
-from .folders import SUFFIXES, Found, Outcome, Results, answers_of, file_key, find_images
+from .folders import SUFFIXES, Found, Results, answers_of, file_key, find_images, one_line
 
 # %% ../nbs/04db_watch.ipynb #arrivals
 QUIET = .5 # seconds without a change after which a file counts as whole, where nothing better is known
@@ -103,10 +103,10 @@ def _settled(arrivals, pairs):
 def _watching(results, arrivals, paths, stop, answers, most, say, form, every):
     n,fresh,last = 0,False,time.monotonic()
     while True:
-        ending,found = stop.is_set(),[Found(p) for p in arrivals.take(most) if not results.is_done(file_key(p))]
+        ending,found = stop.is_set(),[f for f in (Found(p, key=file_key(p)) for p in arrivals.take(most)) if not results.is_done(f.key)]
         pairs = list(_settled(arrivals, answers(results.inspector, found)))
         for r in results.note(pairs) if pairs else []:
-            if r['status']!='ok': say(r['error'])
+            if r['status']!='ok': say(one_line(r['error']))
         n += len(pairs); fresh |= bool(pairs)
         if ending and not found: return n
         if not found and time.monotonic()-last>every:
