@@ -39,8 +39,9 @@ class Desk:
         workspace:Workspace, # the page's folder
         ledger=None, # SQLite file that keeps every answer; None keeps corrections only, in `own_ledger`
         limits:Intake=Intake(), # what one request may bring
+        lanes:int=1, # images that are inspected side by side
     ):
-        self._model,self.workspace,self.limits,self.pace,self.every,self._lock = Future(),workspace,limits,Pace(),ledger is not None,threading.Lock()
+        self._model,self.workspace,self.limits,self.lanes,self.pace,self.every,self._lock = Future(),workspace,limits,lanes,Pace(.5/lanes),ledger is not None,threading.Lock()
         self.path,self._ledger = Path(ledger) if ledger else own_ledger(),Ledger(ledger, keep_images=True) if ledger else None; self.kept = workspace.folder/'kept'; self.kept.mkdir(exist_ok=True)
         threading.Thread(target=self._load, args=[load], daemon=True).start()
     def _load(self, load):
@@ -73,6 +74,7 @@ class Told(NamedTuple):
     view:str # JSON for the viewer; empty if there is nothing to see
     prediction:Prediction|None=None
     seen:Seen|None=None
+    why:str='' # what stands against the file, a sentence
 
 SESSION = 12 # answers of a visit that can be corrected
 
@@ -95,8 +97,8 @@ def inspect(self:Desk,
     "Answer for one file"
     name = name or os.path.basename(path); t0 = time.perf_counter()
     try: p = self.inspector(path)
-    except BadImage as e: return Told(refusal_card(_words(e, path, name)), '')
-    told = Told(verdict_card(p, name), json.dumps(view(p, self.inspector.scale)), p, self._keep(p, path, name)); self.pace.add(time.perf_counter()-t0)
+    except BadImage as e: why = _words(e, path, name); return Told(refusal_card(why), '', why=why)
+    told = Told(verdict_card(p, name), json.dumps(view(p, self.inspector.scale)), p, self._keep(p, path, name)); self.pace.add((time.perf_counter()-t0)/self.lanes)
     return told
 
 # %% ../nbs/04l_handlers.ipynb #batch-parts

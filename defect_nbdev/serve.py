@@ -196,7 +196,7 @@ def raise_files(
 # %% ../nbs/04k_serve.ipynb #served
 def _server(app, host, port, cert, key, most):
     import uvicorn
-    c = uvicorn.Config(app, host=host, port=port, log_level='error', ssl_certfile=cert, ssl_keyfile=key, limit_concurrency=most, backlog=4096, timeout_keep_alive=30, timeout_graceful_shutdown=2, proxy_headers=True, server_header=False, ws='none')
+    c = uvicorn.Config(app, host=host, port=port, log_level='critical', ssl_certfile=cert, ssl_keyfile=key, limit_concurrency=most, backlog=4096, timeout_keep_alive=30, timeout_graceful_shutdown=2, proxy_headers=True, server_header=False, ws='none')
     return uvicorn.Server(c)
 
 @contextmanager

@@ -156,7 +156,7 @@ VIEWER_CSS = """
 .viewer h3 {margin:0; font-size:1.05rem} .viewer .quiet {margin:.1rem 0 .6rem; font-size:.9rem; opacity:.75} .viewer .bars {display:grid; gap:.35rem} .viewer .told {margin:.7rem 0}
 .viewer .bar {display:grid; grid-template-columns:minmax(6.5rem, 1fr) minmax(4rem, 1.4fr) 4.2rem; gap:.6rem; align-items:center; min-height:2.6rem; padding:.25rem .6rem; border:2px solid transparent; border-radius:.4rem; background:color-mix(in srgb, currentColor 6%, transparent); color:inherit; font:inherit; text-align:left; cursor:pointer}
 .viewer .bar:hover {background:color-mix(in srgb, currentColor 12%, transparent)} .viewer .bar:focus-visible {outline:3px solid var(--accept); outline-offset:1px} .viewer .bar[aria-pressed=true] {border-color:var(--accept)} .viewer .bar.inside .name {font-weight:700} .viewer .bar .value {text-align:right; font-variant-numeric:tabular-nums}
-.viewer .track {height:.7rem; border-radius:.35rem; background:color-mix(in srgb, currentColor 12%, transparent); overflow:hidden} .viewer .fill {display:block; height:100%; background:var(--accept)} .viewer .check {display:flex; gap:.5rem; align-items:center; min-height:2.4rem} .viewer .check input {width:1.2rem; height:1.2rem}
+.viewer .track {height:.7rem; border-radius:.35rem; background:color-mix(in srgb, currentColor 12%, transparent); overflow:hidden} .viewer .fill {display:block; height:100%; background:var(--accept)} .viewer .check {display:flex; gap:.5rem; align-items:center; min-height:2.4rem} .viewer .check input {appearance:auto; width:1.2rem; height:1.2rem; accent-color:var(--accept)}
 """.replace('STOPS', _STOPS)
 
 # %% ../nbs/04j_views.ipynb #moving-page
