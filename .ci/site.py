@@ -1,91 +1,83 @@
 """Builds the documentation site into _proc/_docs and checks it, without Quarto: python .ci/site.py
 
-The same two steps as the published site (nbdev prepares the pages, a renderer that reads _quarto.yml writes them), with
-smalldocs in Quarto's place. Ends with an error that lists every missing page, picture, sidebar entry and link."""
-import json, re, sys
-from html.parser import HTMLParser
-from pathlib import Path
-from urllib.parse import unquote, urldefrag
+nbdev prepares the pages, and a renderer that reads _quarto.yml writes them: smalldocs here, Quarto for the published site, whose
+workflow calls `--prepare` before Quarto and `--finish` after it. What is checked stands in site_checks.py."""
+import ast, html, inspect, json, re, sys
+from dataclasses import is_dataclass
+import fastcore.docments
 import nbdev.quarto
+from fastcore.basics import AttrDict
 from nbdev.config import get_config
-from smalldocs.site import build
+from site_checks import FONTS, LINKED, MATH, check, modules, symbols
 
-SPINE = '00_data 01_model 02_loss 03_train 04_gradcam 05_app'.split()
+FENCE,SOURCE = re.compile(r'^```.*?^```', re.M|re.S), re.compile(r'(\[source\]\()[^)]*(\).*\n\n### (\S+)\n)')
+KATEX = re.compile(r'<link [^>]*katex[^>]*>|<script [^>]*katex[^>]*></script>')
 
-class Page(HTMLParser):
-    "The links, pictures, anchors and sidebar entries of one page"
-    def __init__(self, path):
-        super().__init__()
-        self.links, self.images, self.ids, self.sidebar, self.inside = [], [], set(), [], 0
-        self.feed(path.read_text(encoding='utf-8'))
+def field_comments(text, cls):
+    "The comments of a class's fields: name -> what stands behind its #"
+    lines = text.split('\n')
+    return {o.target.id:c.strip() for o in cls.body if isinstance(o, ast.AnnAssign) and (c := lines[o.end_lineno-1].encode()[o.end_col_offset:].decode().partition('#')[2])}
 
-    def handle_starttag(self, tag, attrs):
-        a = dict(attrs)
-        if 'id' in a: self.ids.add(a['id'])
-        if tag=='nav' and (self.inside or 'sidebar' in (a.get('id') or '')): self.inside += 1
-        if tag=='img': self.images.append(a.get('src') or '')
-        if tag in ('a','link') and a.get('href'): self.links.append(a['href'])
-        if tag=='script' and a.get('src'): self.links.append(a['src'])
-        if tag=='a' and self.inside and a.get('href'): self.sidebar.append(a['href'])
+def comment_fields():
+    "fastcore finds no comments for a dataclass defined in a notebook's shell, and no fields for a NamedTuple: it is told both"
+    known,of = fastcore.docments.docments, {o.name:field_comments(text, o) for _,text,tree in modules().values() for o in tree.body if isinstance(o, ast.ClassDef)}
+    def docments(s, **kw):
+        if not inspect.isclass(s) or not (is_dataclass(s) or hasattr(s, '_fields')): return known(s, **kw)
+        return AttrDict({k:AttrDict(docment=of.get(s.__name__, {}).get(k), anno=p.annotation, default=p.default, kind=p.kind) for k,p in inspect.signature(s).parameters.items()})
+    fastcore.docments.docments = docments
 
-    def handle_endtag(self, tag):
-        if tag=='nav' and self.inside: self.inside -= 1
+class Mend:
+    "Links in the Markdown of one page, as nbdev wrote it"
+    def __init__(self, page, pages, module):
+        cfg = get_config(); self.up,self.own = '../'*(len(page.parts)-1), {}
+        self.ours = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', o.stem.lower()):o for o in pages}
+        self.site = re.compile(re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'([\w-]+)\.html')
+        if module:
+            file,_,tree = module
+            self.page,self.own = page.name, {name:f'{cfg.git_url}/blob/{cfg.branch}/{file.parent.name}/{file.name}#L{node.lineno}' for name,node,_ in symbols(tree)}
+
+    def __call__(self, text):
+        text = self.site.sub(lambda m: f'{self.up}{self.ours[m[1]]}' if m[1] in self.ours else m[0], text)
+        text = FENCE.sub(lambda m: LINKED.sub(r'\1', m[0]), text)                   # inside a signature a link is only brackets
+        text = LINKED.sub(lambda m: f'[`{m[1]}`]({self.page}#{m[1].lower()})' if m[1] in self.own else m[0], text)      # of two functions with one name, this page's
+        return SOURCE.sub(lambda m: f'{m[1]}{self.own[m[3]]}{m[2]}' if m[3] in self.own else m[0], text)
 
 def prepare():
     "nbdev's part: every notebook becomes a page in _proc, its links to our own site become links between pages"
+    comment_fields()
     nbdev.quarto._ensure_quarto = lambda: None       # nothing below calls Quarto
     nbdev.quarto.nbdev_proc_nbs(n_workers=0)
-    cfg = get_config(); proc = cfg.config_path/'_proc'
+    proc,mods = get_config().config_path/'_proc', modules()
     pages = sorted(o.relative_to(proc) for o in proc.rglob('*.ipynb') if not o.relative_to(proc).parts[0].startswith(('_','.')))
-    ours = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', o.stem.lower()): o for o in pages}
-    site = re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/')
     for page in pages:
-        text = (proc/page).read_text(encoding='utf-8')
-        local = lambda m: f"{'../'*(len(page.parts)-1)}{ours[m[1]]}" if m[1] in ours else m[0]
-        new = re.sub(site + r'([\w-]+)\.html', local, text)
-        if new != text: (proc/page).write_text(new, encoding='utf-8')
+        mend,nb = Mend(page, pages, mods.get(page.with_suffix('').as_posix())), json.loads((proc/page).read_text(encoding='utf-8'))
+        for c in nb['cells']:
+            if c['cell_type']=='markdown': c['source'] = mend(''.join(c['source']))
+            for o in c.get('outputs', []):
+                if md := o.get('data', {}).get('text/markdown'): o['data']['text/markdown'] = mend(''.join(md))
+        (proc/page).write_text(json.dumps(nb, ensure_ascii=False), encoding='utf-8')
     return proc, pages
 
-def pictures(nb): return sum(any(k.startswith('image/') for k in o.get('data', {})) for c in nb['cells'] for o in c.get('outputs', []))
-
-def check_links(docs, html, name):
-    "Every local address on a page leads to a file of the site, and every fragment to an anchor"
-    own, bad = get_config().doc_host + get_config().doc_baseurl, []
-    for href in [*html[name].links, *html[name].images]:
-        if href.startswith(own) and '.html' in href: bad.append(f'{name}: {href} is not a page of this site')
-        if re.match(r'[a-z][a-z0-9+.-]*:|//', href, re.I): continue
-        path, fragment = urldefrag(href)
-        path = path.split('?')[0]
-        target = (docs/name).parent/unquote(path) if path else docs/name
-        if target.is_dir(): target = target/'index.html'
-        if not target.is_file(): bad.append(f'{name}: {href} leads nowhere')
-        elif fragment and target.suffix=='.html':
-            rel = target.resolve().relative_to(docs).as_posix()
-            if rel in html and unquote(fragment).lower() not in {o.lower() for o in html[rel].ids}: bad.append(f'{name}: no anchor {href}')
-    return bad
-
-def check(proc, pages, warnings):
-    "Lists what is wrong with the rendered site"
-    docs = (proc/get_config().doc_path.name).resolve()
-    html = {o.relative_to(docs).as_posix(): Page(o) for o in docs.rglob('*.html')}
-    bad = [o for o in warnings if 'output-file' not in o]          # nbdev names each page for Quarto; smalldocs keeps the notebook's name
-    source = {o.name for o in get_config().nbs_path.glob('*.ipynb') if o.name[0] not in '._'}
-    bad += [f'{o} has no page' for o in source - {o.name for o in pages}]
-    for page in pages:
-        name = page.with_suffix('.html').as_posix()
-        if name not in html: bad.append(f'{name} was not rendered'); continue
-        want = pictures(json.loads((proc/page).read_text(encoding='utf-8')))
-        if len(html[name].images) < want: bad.append(f'{name} shows {len(html[name].images)} of its {want} pictures')
-        if want==0 and page.stem in ['index', *SPINE]: bad.append(f'{name} has no picture')
-        bad += check_links(docs, html, name)
-    listed = list(dict.fromkeys(Path(urldefrag(o)[0]).stem for o in html['index.html'].sidebar if not re.match(r'\w+:', o)))
-    top = [o.stem for o in pages if len(o.parts)==1 and o.stem!='index']
-    if missing := [o for o in SPINE if o not in top]: bad.append(f'steps without a page: {missing}')
-    if [o for o in listed if o in top] != sorted(top) or listed[:1] != ['index']: bad.append(f'the sidebar lists {listed}, expected index, then {sorted(top)}')
-    return bad
+def finish(docs):
+    "No page asks another host for anything: themes without web fonts, formulas as MathML"
+    for f in docs.rglob('*.css'):
+        text = f.read_text(encoding='utf-8')
+        if FONTS.search(text): f.write_text(FONTS.sub('', text), encoding='utf-8')
+    for f in docs.rglob('*.html'):
+        text = f.read_text(encoding='utf-8')
+        if not MATH.search(text): continue
+        from latex2mathml.converter import convert
+        def mathml(m): return f"{m[1]}{convert(html.unescape(m[3]), display='block' if m[2]=='display' else 'inline')}</span>"
+        f.write_text(KATEX.sub('', MATH.sub(mathml, text)), encoding='utf-8')
 
 if __name__=='__main__':
-    proc, pages = prepare()
-    bad = check(proc, pages, build(proc, quiet=True).warnings)
-    print('\n'.join(bad) or f'{len(pages)} pages, all with their pictures, in order, no broken links')
+    docs = get_config().config_path/'_proc'/get_config().doc_path.name
+    if sys.argv[1:]==['--finish']: sys.exit(finish(docs))
+    proc,sources = prepare()
+    if sys.argv[1:]==['--prepare']: sys.exit()
+    from smalldocs.site import build
+    said = build(proc, quiet=True).warnings
+    finish(docs)
+    bad = check(docs, proc, sources, said)
+    print('\n'.join(bad) or f'{len(sources)} pages, all with their pictures and their API, in order, no broken links, nothing asked of another host')
     sys.exit(bool(bad))
