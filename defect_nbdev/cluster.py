@@ -18,13 +18,17 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from . import __version__
-from .data import BadImage
+from .data import BadImage, _natural
 from .engine import _cores, _need, load_engine
-from .folders import FORMATS, SUFFIXES, Found, Outcome, Results, _natural, answers_of, file_key, find_images, shown
+from .folders import FORMATS, SUFFIXES, Found, Outcome, Results, answers_of, file_key, find_images, shown
 from .inspector import Inspector, load_inspector
 
 # %% ../nbs/04f_cluster.ipynb #find-far
-def is_url(path)->bool: return '://' in os.fspath(path) # does fsspec read it?
+def is_url(
+    path, # str or PathLike
+)->bool: # True if fsspec reads it
+    "Is it a URL?"
+    return '://' in os.fspath(path)
 
 def _name(info): return info['name'].rstrip('/').rsplit('/', 1)[-1]
 

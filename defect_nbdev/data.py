@@ -168,11 +168,11 @@ def read_image(
 # %% ../nbs/00_data.ipynb #sample
 class Box(NamedTuple):
     "A rectangle around a defect, in pixels of the file as stored"
-    label:str
-    xmin:int
-    ymin:int
-    xmax:int
-    ymax:int
+    label:str # display name of the class
+    xmin:int # left edge
+    ymin:int # upper edge
+    xmax:int # right edge, outside
+    ymax:int # lower edge, outside
 
 @dataclass(frozen=True)
 class Sample:
@@ -211,9 +211,9 @@ _SPLITS = {'train':'train', 'training':'train', 'valid':'validation', 'val':'val
 
 def _dirs(p): return sorted(d for d in p.iterdir() if d.is_dir() and not d.name.startswith(('.', '__')))
 
-def _files(p): return sorted((f for f in p.iterdir() if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith('.')), key=_natural)
+def _files(p): return sorted((f for f in p.iterdir() if f.is_file() and f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith('.')), key=lambda f: _natural(f.name))
 
-def _natural(p): return [int(t) if t.isdigit() else t.lower() for t in re.split(r'(\d+)', p.name)]  # Cr_2 before Cr_10
+def _natural(name): return [int(t) if t.isdecimal() else t.lower() for t in re.split(r'(\d+)', name)], name  # Cr_2 before Cr_10
 
 def _stem_class(p): # of a file named as NEU does, in any case: Cr_1, ps-12, rolled-in_scale_3
     stem = re.sub(r'[_\- ]*\d+$', '', p.stem)

@@ -221,7 +221,7 @@ class Finding(NamedTuple):
     "One number of one shift beside what is usual"
     what:str # one of MEASURES, or MIX
     n:int # images it was known of
-    psi:float
+    psi:float # how far it moved from training, see `psi`; 0 or more
     line:float # drift above it
     look:float # worth a look above it
     p:float # of as much by chance, by Kolmogorov and Smirnov; of the class mix NaN
@@ -271,8 +271,8 @@ def told(
 # %% ../nbs/04h_drift.ipynb #parse-every
 class Every(NamedTuple):
     "How images are grouped: one of the two is 0"
-    seconds:float
-    images:int
+    seconds:float # of a shift by the clock
+    images:int # of a shift by count
 
 def parse_every(
     text, # 8h, 30m, 1d, or a number of images

@@ -88,12 +88,16 @@ def gap(
     return {**d, 'same_labels':float((got.logits.argmax(1)==want.logits.argmax(1)).mean()), 'map_correlation':_correlation(got.heatmaps, want.heatmaps)}
 
 # %% ../nbs/04ab_engine.ipynb #golden
-def pack(a:np.ndarray)->dict: # plain JSON types
+def pack(
+    a:np.ndarray, # any shape, plain numbers
+)->dict: # plain JSON types
     "An array as text"
     a = np.ascontiguousarray(a)
     return {'dtype':str(a.dtype), 'shape':list(a.shape), 'zlib':base64.b64encode(zlib.compress(a.tobytes(), 9)).decode()}
 
-def unpack(d:dict)->np.ndarray: # the array
+def unpack(
+    d:dict, # what `pack` made
+)->np.ndarray: # the array, read-only
     "From `pack`"
     return np.frombuffer(zlib.decompress(base64.b64decode(d['zlib'])), d['dtype']).reshape(d['shape'])
 

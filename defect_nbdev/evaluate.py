@@ -39,7 +39,9 @@ from .train import _judged, _refuse_seen, _unfair, fair_metrics, make_accelerato
 # %% ../nbs/03a_evaluate.ipynb #answers
 class Pictures:
     "Image files as a sequence of uint8 RGB arrays (H,W,3), each read when it is asked for"
-    def __init__(self, paths): self.paths = list(paths)
+    def __init__(self,
+        paths, # iterable of image files, str or PathLike
+    ): self.paths = list(paths)
     def __len__(self): return len(self.paths)
     def __getitem__(self, i): return read_image(self.paths[i])
 

@@ -41,13 +41,18 @@ class Mahalanobis(nn.Module):
 
 class Neighbour(nn.Module):
     "One less the likeness to the k-th nearest remembered image"
-    def __init__(self, m:dict, k:int): super().__init__(); self.k = k; self.register_buffer('bank', F.normalize(torch.from_numpy(m['bank'])).float())
+    def __init__(self,
+        m:dict, # the novelty's memory, float64; 'bank' (n,D)
+        k:int, # which neighbour, 1 to n
+    ): super().__init__(); self.k = k; self.register_buffer('bank', F.normalize(torch.from_numpy(m['bank'])).float())
     def forward(self, f, z): return 1 - (F.normalize(f)@self.bank.T).topk(self.k, 1).values[:,-1]
 
 class Energy(nn.Module):
+    "Less, the larger the logits: minus the log of their summed exponentials"
     def forward(self, f, z): return -z.logsumexp(1)
 
 class MaxProb(nn.Module):
+    "Less, the surer the likeliest class: the log of all other probability over its own"
     def forward(self, f, z): z = z.topk(z.shape[1], 1).values; return z[:,1:].logsumexp(1) - z[:,0]
 
 # %% ../nbs/04b_export.ipynb #standard

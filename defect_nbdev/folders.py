@@ -22,7 +22,7 @@ from fastcore.script import store_true
 from PIL import Image
 from tqdm import tqdm
 
-from .data import IMAGE_SUFFIXES, BadImage, command, several, write_atomic
+from .data import IMAGE_SUFFIXES, BadImage, _natural, command, several, write_atomic
 from .decide import read_costs
 from .engine import _cores
 from .inspector import Inspector, load_inspector
@@ -32,13 +32,11 @@ SUFFIXES = IMAGE_SUFFIXES | {'.jpe', '.jfif', '.dib', '.gif', '.jp2', '.pbm', '.
 
 class Found(NamedTuple):
     "A file to be inspected"
-    path:str
+    path:str # as given, or below a folder that was given
     why:str='' # what stands against it already, a sentence
     key:int|None=None # what it was known by before it was read, see `file_key`
     def __fspath__(self): return self.path
     def __str__(self): return self.path
-
-def _natural(name): return [int(t) if t.isdecimal() else t.lower() for t in re.split(r'(\d+)', name)], name
 
 def _walk(folder, skip, seen):
     "Generator of Found below a folder"
@@ -77,7 +75,11 @@ def shown(
     "A file's name as text"
     return os.fsencode(path).decode('utf-8', 'backslashreplace')
 
-def one_line(text)->str: return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text) # for a terminal
+def one_line(
+    text:str, # with any characters
+)->str: # printable ones only
+    "Text for a terminal"
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 def columns(
     classes, # of the model
@@ -87,7 +89,9 @@ def columns(
     return ['file', 'status', 'error', 'label', 'confidence', 'verdict', 'label_set', 'unknown_score', *(f'p_{c}' for c in classes), 'area', 'boxes', 'quality', 'brightness', 'contrast',
             'sharpness', 'width', 'height', 'image_hash', 'model_hash', 'preprocess_hash', 'milliseconds', 'time', *extra]
 
-def now()->str: return datetime.now(timezone.utc).isoformat(timespec='milliseconds') # UTC
+def now()->str: # UTC, ISO 8601 with milliseconds
+    "The time of a row"
+    return datetime.now(timezone.utc).isoformat(timespec='milliseconds')
 
 def table_row(
     path, # the file

@@ -225,7 +225,11 @@ def record(self:Prediction)->dict: # plain JSON types
             'model_hash':self.model_hash, 'preprocess_hash':self.preprocess_hash, 'milliseconds':self.milliseconds}
 
 @patch
-def to_json(self:Prediction, **kw)->str: return json.dumps(self.record(), ensure_ascii=False, **kw) # `record` as text
+def to_json(self:Prediction,
+    **kw # for `json.dumps`, as indent=1
+)->str: # JSON
+    "`record` as text"
+    return json.dumps(self.record(), ensure_ascii=False, **kw)
 
 # %% ../nbs/04c_inspector.ipynb #prediction-html
 SAYS = {'accept':'Accept', 'review':'Review', 'unknown':'Unknown surface', None:'Not calibrated'} # verdict -> how a page calls it

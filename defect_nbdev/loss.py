@@ -45,6 +45,7 @@ def forward(self:FocalLoss,
     logits:Tensor, # (B,C)
     targets:Tensor, # (B,) class indices
 )->Tensor: # a scalar, or (B,) with reduction='none'; float32
+    "The loss of a batch"
     n = logits.shape[-1]
     if self.alpha.ndim and len(self.alpha)!=n: raise ValueError(f'alpha has {len(self.alpha)} weights, the logits have {n} classes.')
     q = F.one_hot(targets, n) * (1-self.label_smoothing) + self.label_smoothing/n

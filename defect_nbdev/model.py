@@ -236,6 +236,7 @@ def classify(self:ScratchDetector,
 def forward(self:ScratchDetector,
     x:Tensor, # images (B,3,H,W), normalised
 )->Tensor: # logits (B,n_classes)
+    "Both halves"
     return self.classify(self.features(x))
 
 @patch

@@ -15,10 +15,10 @@ import numpy as np
 # %% ../nbs/00f_regions.ipynb #defect-area
 class Drawn(NamedTuple):
     "A box drawn from a map, in pixels; right and lower edges are outside"
-    xmin:int
-    ymin:int
-    xmax:int
-    ymax:int
+    xmin:int # left edge
+    ymin:int # upper edge
+    xmax:int # right edge, outside
+    ymax:int # lower edge, outside
     share:float # of the map's evidence, in [0,1]
 
 class Cut(NamedTuple):

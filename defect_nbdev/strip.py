@@ -394,8 +394,8 @@ class StripDefect:
     confidence:float # probability of the class in the tiles that saw it, weighed by their evidence, in [0,1]
     xmin:int # from the strip's left edge
     ymin:int # from its head
-    xmax:int
-    ymax:int
+    xmax:int # from the strip's left edge
+    ymax:int # from its head
     area:float # of its cells, pixels²
     severity:float # area with each cell counted by its evidence, pixels²
     peak:float # highest evidence, in [0,1]
