@@ -1,4 +1,4 @@
-"""Walks the built site in Chromium as a person would, on a desktop in the light and on a phone in the dark: python .ci/look.py [--shots DIR]
+"""Walks the built site in Chromium as a person would, on a desktop in the light and on a phone in the dark: python .ci/look.py [--shots DIR] [--screen NAME]
 
 Wants _proc/_docs from .ci/site.py. Ends with an error that lists every page that complains in its console, is wider than the screen,
 lacks its theme, asks another host for something, lacks its search, or whose search does not find the focal loss; --shots keeps a picture of each page."""
@@ -8,7 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-SCREENS = {'desktop':(1280, 'light'), 'phone':(390, 'dark')}
+SCREENS = {'desktop':(1280, 'light'), 'phone':(390, 'dark')} # name -> width, colours
 ALLOWED = ()                    # hosts a page may ask besides its own: none
 WIDE = '''() => { const w = document.documentElement.clientWidth, out = [];
   const moves = e => e && e.tagName!='MAIN' && (/auto|scroll/.test(getComputedStyle(e).overflowX) || moves(e.parentElement));
@@ -57,7 +57,8 @@ def walk(docs, url, chromium, shots):
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__.partition('\n')[0]); p.add_argument('--shots', type=Path, help='folder for a picture of each page at each width')
-    shots = p.parse_args().shots
+    p.add_argument('--screen', choices=SCREENS, help='look at this one only'); a = p.parse_args(); shots = a.shots
+    if a.screen: SCREENS = {a.screen:SCREENS[a.screen]}
     docs,chromium = Path(__file__).resolve().parents[1]/'_proc'/'_docs', shutil.which('chromium') or shutil.which('google-chrome')
     if not chromium: sys.exit(print('not run: neither Chromium nor Chrome is on this machine'))
     if not (docs/'index.html').is_file(): sys.exit(f'{docs} holds no site; run .ci/site.py first')

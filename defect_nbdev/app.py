@@ -30,14 +30,17 @@ from .views import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS, refusal
 
 # %% ../nbs/05_app.ipynb #gradio
 def _import_gradio():
-    "Gradio without its stubs for editors"
-    real = inspect.getfile
+    "Gradio without its stubs for editors and without a grammar of addresses"
+    real,slow = inspect.getfile,'rfc3987_syntax' not in sys.modules
     def getfile(o):
         if isinstance(o, type) and o.__module__.startswith('gradio.'): raise OSError('no stubs wanted')
         return real(o)
     inspect.getfile = getfile
+    if slow: sys.modules['rfc3987_syntax'] = None
     try: import gradio
-    finally: inspect.getfile = real
+    finally:
+        inspect.getfile = real
+        if slow: sys.modules.pop('rfc3987_syntax', None)
     return gradio
 
 gr = _import_gradio()
@@ -60,7 +63,7 @@ _CSS = CARD_CSS + VIEWER_CSS + STRIP_CSS + """
 #head {align-items:center; flex-wrap:nowrap} .brand {display:flex; align-items:center; gap:.8rem} .brand h1 {margin:0; font-size:1.4rem} .brand .mark {flex:none; width:2.4rem; height:2.4rem; border-radius:.4rem; background:repeating-linear-gradient(100deg, #55606b 0 .22rem, #77838f .22rem .5rem); position:relative} .brand .mark::after {content:''; position:absolute; inset:.6rem; border:.18rem solid #00e5ff; border-radius:.15rem} .brand .model {font-size:.95rem; opacity:.8; margin-left:auto; text-align:right} #theme {flex:none; min-width:2.75rem; max-width:3.2rem; height:2.75rem; padding:0; font-size:1.3rem}
 #examples, #correct-shelf, #gallery {min-height:0; height:auto !important} #examples .grid-wrap, #correct-shelf .grid-wrap {min-height:0 !important} #gallery .grid-wrap {max-height:none !important}
 #batch-table, #strip-table, #self-test-result, #client, #about-facts, #about-card {min-width:0; max-width:min(100%, calc(100vw - 2.5rem)); overflow-x:auto} #about-facts td:first-child {white-space:nowrap} #about-facts td, #about-card td {word-break:normal; overflow-wrap:anywhere}
- #examples .grid-container {grid-template-columns:repeat(auto-fill, minmax(5.5rem, 1fr)) !important} #correct-shelf .grid-container {grid-template-columns:repeat(auto-fill, minmax(8rem, 1fr)) !important} #gallery .grid-container {grid-template-columns:repeat(auto-fill, minmax(13rem, 1fr)) !important}
+ #examples .grid-container {grid-template-columns:repeat(4, 1fr) !important} @media (max-width:1100px) {#examples .grid-container {grid-template-columns:repeat(8, 1fr) !important}} #correct-shelf .grid-container {grid-template-columns:repeat(auto-fill, minmax(8rem, 1fr)) !important} #gallery .grid-container {grid-template-columns:repeat(auto-fill, minmax(13rem, 1fr)) !important}
 #upload button, #strip-file button {min-height:7rem} .progress {display:block; height:.8rem; width:100%; border:0; border-radius:.4rem; overflow:hidden; background:color-mix(in srgb, currentColor 12%, transparent); accent-color:var(--accept)} .progress::-webkit-progress-bar {background:color-mix(in srgb, currentColor 12%, transparent)} .progress::-webkit-progress-value {background:var(--accept)} .progress::-moz-progress-bar {background:var(--accept)} td {font-variant-numeric:tabular-nums}
 """
 
@@ -280,10 +283,9 @@ def _inspect_api(desk):
             opacity: of the heatmap at full evidence, 0 to 1
         """
         if not image: _refuse('There is no image.')
-        told = desk.inspect(image); p = told.prediction
-        if p is None: _refuse(told.why)
-        try: return {'file':told.seen.name, **told.seen.record, 'warnings':list(p.warnings)}, (p.explain(target) if target else p).paint(.6 if opacity is None else opacity)
+        try: p = desk.ask(image); picture = (p.explain(target) if target else p).paint(.6 if opacity is None else opacity)
         except ValueError as e: _refuse(e)
+        return {'file':os.path.basename(image), **desk.note(p, image)[0], 'warnings':list(p.warnings)}, picture
     return inspect
 
 # %% ../nbs/05_app.ipynb #api-many
@@ -327,10 +329,10 @@ def _correct_api(desk):
             by: who says so
             note: why, for people
         """
-        told = desk.inspect(image) if image else _refuse('There is no image.')
-        if told.prediction is None: _refuse(told.why)
-        try: s = desk.correct(told.seen, label or '', by or '', note or '')
+        if not image: _refuse('There is no image.')
+        try: seen = desk.keep(desk.ask(image), image, os.path.basename(image)); s = desk.correct(seen, label or '', by or '', note or '')
         except (ValueError, OSError) as e: _refuse(e)
+        Path(seen.path).unlink(missing_ok=True)                                                      # a program does not come back to correct it
         return {'id':s.id, 'file':s.name, 'was':s.record['label'], 'label':s.word}
     return correct
 
@@ -427,7 +429,7 @@ def opened(
     with Workspace() as space, sweeping(space):
         os.environ.update(GRADIO_TEMP_DIR=str(space.served), GRADIO_EXAMPLES_CACHE=str(space.served/'examples')); desk = Desk(load, space, ledger, lanes=lanes)
         try:
-            with served(mounted(make_app(desk, model, mcp), desk, mcp=mcp, **kw), host, port, cert, key) as url: yield url,desk
+            with served(mounted(make_app(desk, model, mcp), desk, mcp=mcp, **kw), host, port, cert, key) as url: desk.open(); yield url,desk
         finally:
             desk.close()
             for k,v in was.items(): os.environ.pop(k, None) if v is None else os.environ.update({k:v})

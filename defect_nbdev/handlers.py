@@ -27,25 +27,28 @@ from .synthetic import make_steel
 from .uploads import Intake, Workspace, gather, safe_name
 from .views import refusal_card, strip_view, verdict_card, view
 
-# %% ../nbs/04l_handlers.ipynb #desk
+# %% ../nbs/04l_handlers.ipynb #own-ledger
 def own_ledger()->Path: # where corrections go if no ledger is named
     "In the user's data folder"
     return Path(os.environ.get('XDG_DATA_HOME') or Path.home()/'.local'/'share')/'defect_nbdev'/'corrections.db'
 
+# %% ../nbs/04l_handlers.ipynb #desk
 class Desk:
     "What the handlers share"
     def __init__(self,
-        load, # a function that gives the Inspector; called in a thread
+        load, # a function that gives the Inspector; called in a thread once the desk is opened
         workspace:Workspace, # the page's folder
         ledger=None, # SQLite file that keeps every answer; None keeps corrections only, in `own_ledger`
         limits:Intake=Intake(), # what one request may bring
         lanes:int=1, # images that are inspected side by side
     ):
         self._model,self.workspace,self.limits,self.lanes,self.pace,self.every,self._lock = Future(),workspace,limits,lanes,Pace(.5/lanes),ledger is not None,threading.Lock()
-        self.path,self._ledger = Path(ledger) if ledger else own_ledger(),Ledger(ledger, keep_images=True) if ledger else None; self.kept = workspace.folder/'kept'; self.kept.mkdir(exist_ok=True)
-        threading.Thread(target=self._load, args=[load], daemon=True).start()
-    def _load(self, load):
-        try: self._model.set_result(load())
+        self.path,self._ledger = Path(ledger) if ledger else own_ledger(),Ledger(ledger, keep_images=True) if ledger else None
+        self._load = load
+    def open(self): # begin to load
+        threading.Thread(target=self._loaded, daemon=True).start(); return self
+    def _loaded(self):
+        try: self._model.set_result(self._load())
         except BaseException as e: self._model.set_exception(e)
     @property
     def inspector(self)->Inspector: return self._model.result() # waits until it is there; raises what loading raised
@@ -74,7 +77,6 @@ class Told(NamedTuple):
     view:str # JSON for the viewer; empty if there is nothing to see
     prediction:Prediction|None=None
     seen:Seen|None=None
-    why:str='' # what stands against the file, a sentence
 
 SESSION = 12 # answers of a visit that can be corrected
 
@@ -84,22 +86,45 @@ def _words(e, path, name):
     return str(e).replace(str(path), safe_name(name))
 
 @patch
-def _keep(self:Desk, p, path, name):
-    "The answer with its file, for a correction"
-    to = self.kept/f'{uuid.uuid4().hex}{Path(path).suffix.lower()}'; to.write_bytes(Path(path).read_bytes()); r = p.record()
-    return Seen(safe_name(name), r, str(to), data_uri(p.image, 120), self.ledger.add(safe_name(name), r, p.image) if self.every else None)
+def ask(self:Desk,
+    path, # the file
+    name:str='', # as its sender calls it; '' for the file's own
+)->Prediction: # the answer
+    "Answer for one file, or BadImage in its sender's words"
+    t0 = time.perf_counter()
+    try: p = self.inspector(path)
+    except BadImage as e: raise BadImage(_words(e, path, name or os.path.basename(path))) from None
+    self.pace.add((time.perf_counter()-t0)/self.lanes); return p
+
+@patch
+def note(self:Desk,
+    p:Prediction, # an answer
+    name:str, # of its file
+)->tuple: # (its record, its number in the ledger or None)
+    "Write an answer down, where a ledger was named"
+    r = p.record(); return r, self.ledger.add(safe_name(name), r, p.image) if self.every else None
+
+# %% ../nbs/04l_handlers.ipynb #inspect-page
+@patch
+def keep(self:Desk,
+    p:Prediction, # an answer
+    path, # its file
+    name:str, # of the file
+)->Seen: # that can be corrected
+    "Keep an answer's file for a correction"
+    to = self.workspace.kept/f'{uuid.uuid4().hex}{Path(path).suffix.lower()}'; to.write_bytes(Path(path).read_bytes()); r,id = self.note(p, name)
+    return Seen(safe_name(name), r, str(to), data_uri(p.image, 120), id)
 
 @patch
 def inspect(self:Desk,
     path, # the file
     name:str='', # as its sender calls it; '' for the file's own
 )->Told: # card and heatmaps
-    "Answer for one file"
-    name = name or os.path.basename(path); t0 = time.perf_counter()
-    try: p = self.inspector(path)
-    except BadImage as e: why = _words(e, path, name); return Told(refusal_card(why), '', why=why)
-    told = Told(verdict_card(p, name), json.dumps(view(p, self.inspector.scale)), p, self._keep(p, path, name)); self.pace.add((time.perf_counter()-t0)/self.lanes)
-    return told
+    "What the page shows of one file"
+    name = name or os.path.basename(path)
+    try: p = self.ask(path, name)
+    except BadImage as e: return Told(refusal_card(str(e)), '')
+    return Told(verdict_card(p, name), json.dumps(view(p, self.inspector.scale)), p, self.keep(p, path, name))
 
 # %% ../nbs/04l_handlers.ipynb #batch-parts
 class Batch(NamedTuple):
@@ -167,7 +192,7 @@ def _sentence(scan, clean):
     unsure = '' if clean else ' This model knows no clean metal, so shadows get the names of defects; give a strip that is known to be clean as a reference.'
     return f"{len(scan.defects)} defect{'s'*(len(scan.defects)!=1)} in {scan.strip.length:,} × {scan.strip.width:,} px, {scan.tiles:,} tiles, {scan.unknown:,} of them unlike anything the model learned from." + (f' {sum(b-a for a,b in scan.missed):,} rows could not be inspected.' if scan.missed else '') + unsure
 
-# %% ../nbs/04l_handlers.ipynb #strip
+# %% ../nbs/04l_handlers.ipynb #strip-scan
 @patch
 def _scan(self:Desk, path, name, mm, tile, reference, tell):
     "The scan, with each class's threshold from a clean strip if there is one"
@@ -179,6 +204,7 @@ def _scan(self:Desk, path, name, mm, tile, reference, tell):
         if k<len(strips)-1: peak = fit_peaks(scan, mm)
     return scan, bool(reference or clean_classes(e.classes))
 
+# %% ../nbs/04l_handlers.ipynb #strip
 @patch
 def strip(self:Desk,
     path, # the strip

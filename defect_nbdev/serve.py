@@ -99,6 +99,7 @@ async def _whole(receive, most):
         if len(body)>most: raise _too_large(most)
     return body
 
+# %% ../nbs/04k_serve.ipynb #guard-request
 class _Request:
     "One request on its way"
     def __init__(self, send, pace): self.out,self.pace,self.refusal,self.started,self.held = send,pace,None,False,None
@@ -161,7 +162,7 @@ def may_enter(
         return right is not None and same
     return ask
 
-# %% ../nbs/04k_serve.ipynb #checks
+# %% ../nbs/04k_serve.ipynb #check-listen
 def check_listen(
     host:str, # address to listen on
     port:int, # 0 for any that is free
@@ -171,6 +172,7 @@ def check_listen(
     try: socket.create_server((host, port), family=socket.getaddrinfo(host, port)[0][0]).close()
     except OSError as e: raise OSError(f'cannot listen on {host}, port {port} ({os.strerror(e.errno) if e.errno and e.errno>0 else e.strerror}): choose another --port, or stop what listens there.') from None
 
+# %% ../nbs/04k_serve.ipynb #check-tls
 def check_tls(
     cert:str|None, # PEM file of the certificate and its chain, or None
     key:str|None, # PEM file of its private key, or None
@@ -183,6 +185,7 @@ def check_tls(
     try: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=lambda: '')
     except (ssl.SSLError, OSError, ValueError) as e: raise ValueError(f"{cert} and {key} cannot serve HTTPS ({getattr(e, 'reason', None) or e}); give a certificate and its key as PEM files, the key without a password.") from None
 
+# %% ../nbs/04k_serve.ipynb #raise-files
 def raise_files(
     wanted:int=65_536, # files and connections a process may have open
 )->int: # how many it may have now

@@ -57,7 +57,9 @@ def _write(archive, entry, path, left):
             out.write(piece)
     return size
 
-# %% ../nbs/04i_uploads.ipynb #unpack
+# %% ../nbs/04i_uploads.ipynb #unpack-which
+def _shown(name): return '/'.join(safe_name(part) for part in re.split(r'[\\/]', name) if part.strip('.'))[-120:] or 'file'
+
 def _images(archive, name, limits):
     "The entries that count, or ValueError with a sentence"
     entries = archive.infolist()
@@ -67,8 +69,7 @@ def _images(archive, name, limits):
     if len(kept)>limits.files: raise ValueError(f'{name}: the archive holds {len(kept):,} images; {limits.files:,} are allowed at once.')
     return kept
 
-def _shown(name): return '/'.join(safe_name(part) for part in re.split(r'[\\/]', name) if part.strip('.'))[-120:] or 'file'
-
+# %% ../nbs/04i_uploads.ipynb #unpack
 def unpack(
     path, # of the zip
     folder, # an empty one, for the images
@@ -122,8 +123,8 @@ class Workspace:
         parent = Path(parent or tempfile.gettempdir())
         for old in parent.glob(f'{_PREFIX}*-*'):                                                       # left by a page that was killed
             if (pid := old.name[len(_PREFIX):].split('-')[0]).isdecimal() and not _alive(int(pid)): shutil.rmtree(old, ignore_errors=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=f'{_PREFIX}{os.getpid()}-', dir=parent)); self.served,self.jobs = self.folder/'served',self.folder/'jobs'
-        for f in (self.served, self.jobs): f.mkdir(mode=0o700)
+        self.folder = Path(tempfile.mkdtemp(prefix=f'{_PREFIX}{os.getpid()}-', dir=parent)); self.served,self.jobs,self.kept = (self.folder/n for n in ('served', 'jobs', 'kept'))
+        for f in (self.served, self.jobs, self.kept): f.mkdir(mode=0o700)
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
     def close(self): shutil.rmtree(self.folder, ignore_errors=True)
@@ -171,7 +172,7 @@ def sweeping(
     "Keep a workspace small while the block runs"
     over = threading.Event()
     def look():
-        while not over.wait(every): sweep(workspace.served, age, most)
+        while not over.wait(every): sweep(workspace.served, age, most); sweep(workspace.kept, 2*age, most)
     t = threading.Thread(target=look, daemon=True); t.start()
     try: yield workspace
     finally: over.set(); t.join()

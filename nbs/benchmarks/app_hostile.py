@@ -129,7 +129,10 @@ def try_others(s):
     digest = Path(path).parent.name; served = s.space/'served'
     for guess in (f'{served}', f'{served}/', f'{served}/*', f'{served}/{digest}', f'{served}/{digest}/', f'{s.space}/kept', f'{s.space}', f'{served}/{digest[:-1]}0/mine.png'): r = s.http.get(f'{s.at}/gradio_api/file={guess}'); t.saw(f'listing or guessing: {r.status_code}'); t.must(r.status_code!=200, f'{guess}: {r.status_code}')
     for end in ('config', 'gradio_api/info', 'gradio_api/queue/status'): r = s.http.get(f'{s.at}/{end}'); t.saw(f'{end}: {r.status_code}'); t.must(digest not in r.text and 'mine.png' not in r.text, f'{end} names the file')
-    for id in ('', '0', 'x'*32): r = s.http.get(f'{s.at}/gradio_api/call/inspect/{id}', headers={'accept':'text/event-stream'}, timeout=10) if id else s.http.get(f'{s.at}/gradio_api/queue/data'); t.saw(f"an answer with a made-up number: {r.status_code}"); t.must('mine.png' not in r.text, f'{id}: gave it away')
+    for id in ('gradio_api/queue/data', 'gradio_api/call/inspect/0', f"gradio_api/call/inspect/{'x'*32}", f"gradio_api/call/batch/{'0'*32}"):
+        try: r = s.http.get(f'{s.at}/{id}', timeout=10); said,text = r.status_code,r.text
+        except httpx.HTTPError as e: said,text = 'closed without an answer',''
+        t.saw(f'an answer with a made-up number: {said}'); t.must('mine.png' not in text, f'{id}: gave it away')
     return t
 
 async def try_small(s, n):
