@@ -168,11 +168,12 @@ def sweeping(
     age:float=1800, # seconds they are kept
     most:int=4*2**30, # bytes that may lie there
     every:float=60, # seconds between two looks
+    also=lambda: None, # called at every look
 ):
     "Keep a workspace small while the block runs"
     over = threading.Event()
     def look():
-        while not over.wait(every): sweep(workspace.served, age, most); sweep(workspace.kept, 2*age, most)
+        while not over.wait(every): sweep(workspace.served, age, most); sweep(workspace.kept, 2*age, most); also()
     t = threading.Thread(target=look, daemon=True); t.start()
     try: yield workspace
     finally: over.set(); t.join()
