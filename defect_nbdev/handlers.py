@@ -75,8 +75,8 @@ class Told(NamedTuple):
     "An answer and what the page shows of it"
     card:str # HTML
     view:str # JSON for the viewer; empty if there is nothing to see
-    prediction:Prediction|None=None
-    seen:Seen|None=None
+    prediction:Prediction|None=None # the answer; None for a file that cannot be used
+    seen:Seen|None=None # what a correction needs
 
 SESSION = 12 # answers of a visit that can be corrected
 
@@ -263,9 +263,9 @@ def corrected(self:Desk,
 # %% ../nbs/04l_handlers.ipynb #self-tests
 class Checked(NamedTuple):
     "One question of a self-test"
-    what:str
-    ok:bool
-    told:str
+    what:str # the question
+    ok:bool # is the answer yes?
+    told:str # what was measured
 
 def _golden(inspector):
     if 'golden' not in inspector.engine.meta: return True,'this model was not exported; it carries none'

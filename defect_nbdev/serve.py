@@ -15,7 +15,11 @@ from urllib.parse import unquote
 # %% ../nbs/04k_serve.ipynb #refusal
 class Refused(Exception):
     "A request that is not answered"
-    def __init__(self, status, words, **headers): super().__init__(words); self.status,self.words,self.headers = status,words,headers
+    def __init__(self,
+        status:int, # of HTTP, such as 413
+        words:str, # one sentence
+        **headers, # to be sent along
+    ): super().__init__(words); self.status,self.words,self.headers = status,words,headers
 
 def _elsewhere(d):
     "Does a JSON value name a file on another host?"
