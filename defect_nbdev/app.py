@@ -19,7 +19,7 @@ from fastcore.script import bool_arg, store_true
 from PIL import Image
 
 from .data import command
-from .engine import _cores
+from .engine import _cores, _installed
 from .folders import _stopping
 from .handlers import SESSION, Desk, about_model, self_tests
 from .inspector import SAYS, load_inspector
@@ -486,14 +486,9 @@ def main(
     "Open the inspector's page"
     check_listen(host, port); check_tls(certfile, keyfile); passwords = read_passwords(auth) if auth else None; _there(model)
     if max_size<1 or queue<1: raise ValueError(f'max_size is {max_size} and queue {queue}; both are 1 or more.')
-    if mcp and not _has_mcp(): raise ImportError("--mcp needs a package that is not installed; pip install 'defect_nbdev[mcp]' brings it.")
+    if mcp and not _installed('mcp'): raise ImportError("--mcp needs a package that is not installed; pip install 'defect_nbdev[mcp]' brings it.")
     (load,lanes),stop = _side_by_side(model, engine),_stopping()
     with opened(load, model, ledger, lanes, mcp, host, port, certfile, keyfile, most=max_size*2**20, queue=queue, passwords=passwords, root_path=root_path) as (url,desk):
         print(f'inspector on {url}{root_path} (stop with Ctrl-C)', flush=True)
         if browser and _desktop(): webbrowser.open(url + root_path)
         desk.inspector; print('the model is ready', flush=True); stop.wait()
-
-# %% ../nbs/05_app.ipynb #has-mcp
-def _has_mcp():
-    from importlib.util import find_spec
-    return find_spec('mcp') is not None

@@ -164,10 +164,10 @@ def batch(self:Desk,
         found = gather(files, d, self.limits); rows,pictures,counts,summary,t = [],[],Counter(),Summary(self.inspector.classes),time.monotonic()
         if not found: raise ValueError('There is no image to inspect; choose files or a zip.')
         for k,(f,o) in enumerate(answers_of(inspector=self.inspector, found=found, batch=4), 1):
-            if isinstance(o, BadImage): o = BadImage(_words(o, f.path, f.name))
-            rows.append(row := table_row(f.name, o)); summary.add(row, None if isinstance(o, BadImage) else o); counts[(row['verdict'] or 'not judged') if row['status']=='ok' else 'unreadable'] += 1
+            said = BadImage(_words(o, f.path, f.name)) if isinstance(o, BadImage) else o.record()
+            rows.append(row := table_row(f.name, said)); summary.add(row, None if isinstance(o, BadImage) else o); counts[(row['verdict'] or 'not judged') if row['status']=='ok' else 'unreadable'] += 1
             if row['status']=='ok':
-                if self.every: self.ledger.add(f.name, o.record(), o.image)
+                if self.every: self.ledger.add(f.name, said, o.image)
                 if len(pictures)<PICTURES: pictures.append((_small(o, d/f'{k}.jpg'), _caption(row)))
             if time.monotonic()-t>every: t = time.monotonic(); yield Batch(k, len(found), rows, pictures, [], dict(counts))
         yield Batch(len(found), len(found), rows, pictures, self._results(d, rows, summary), dict(counts))
@@ -228,7 +228,7 @@ def strip(self:Desk,
                 except queue.Empty: pass
                 else: yield Stripped(min(share, 1.))
             try: scan,clean = work.result()
-            except (BadImage, ValueError, OSError) as e: raise ValueError(_words(_words(e, path, name), reference, 'the reference')) from None
+            except (BadImage, ValueError, OSError) as e: said = _words(e, path, name); raise ValueError(_words(said, reference, 'the reference') if reference else said) from None
             save_scan(scan, d, mm_per_px, model_hash=self.inspector.engine.model_hash); unit = 'mm' if mm_per_px else 'px'
             yield Stripped(1., json.dumps(strip_view(scan, mm_per_px)), _defect_rows(scan, mm_per_px), unit, [str(d/f) for f in ('defects.csv', 'map.png', 'strip.json')], _sentence(scan, clean))
         finally: left.set()

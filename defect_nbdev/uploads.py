@@ -83,7 +83,7 @@ def unpack(
             for k,e in enumerate(_images(z, name, limits)):
                 to = folder/f'{k:06d}{Path(e.filename).suffix.lower()}'; shown = _shown(e.filename); why = _why_not(e) or ('is an archive inside an archive; send its images.' if to.suffix=='.zip' else '')
                 try: left -= 0 if why else _write(z, e, to, left)
-                except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError) as err: why = 'is damaged in the archive, or packed in a way that cannot be read.'
+                except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError): why = 'is damaged in the archive, or packed in a way that cannot be read.'
                 out.append(Upload(shown, str(to), why and f'{shown}: {why}'))
     except OverflowError: shutil.rmtree(folder, ignore_errors=True); folder.mkdir(exist_ok=True); raise ValueError(f'{name}: unpacks to more than {limits.total/2**20:,.0f} MB; send less at once.') from None
     except (zipfile.BadZipFile, OSError, NotImplementedError) as e: raise ValueError(f'{name}: not a zip archive that can be read ({e}).') from None
