@@ -13,11 +13,13 @@ import numpy as np
 import torch.nn.functional as F
 import torch
 
-from defect_nbdev.calibrate import spoiled
-from defect_nbdev.data import read_image, targets_of, write_text
-from defect_nbdev.model import answers, load_model
-from defect_nbdev.splits import apply_manifest, read_manifest
-from defect_nbdev.train import defect_train
+from defect_nbdev.uncertainty.fit import corrupted_copy
+from defect_nbdev.core.images import read_image
+from defect_nbdev.datasets.layouts import class_indices
+from defect_nbdev.core.files import write_text
+from defect_nbdev.model import predict_batches, load_model
+from defect_nbdev.datasets.splits import apply_manifest, read_manifest
+from defect_nbdev.training.run import defect_train
 
 BASE = dict(backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98, workers=0, confidence=False)
 FROM_NOTHING = dict(backbone='resnet14', weights=None, pretrained=False, lr=1e-3, epochs=6)
@@ -39,8 +41,8 @@ ROWS = {
 def judge(folder, data):
     "The last epoch's network on the validation images and on spoiled copies"
     model,config = load_model(Path(folder)/'last'); valid = apply_manifest(read_manifest(Path(folder)/'split.json'), data).part('validation')
-    y = torch.tensor(targets_of(valid, config.classes)); z,_ = answers(model, config.preprocess, (read_image(s.path) for s in valid))
-    z2,_ = answers(model, config.preprocess, (spoiled(read_image(s.path), 20_000+2*i+k) for i,s in enumerate(valid) for k in range(2)))
+    y = torch.tensor(class_indices(valid, config.classes)); z,_ = predict_batches(model, config.preprocess, (read_image(s.path) for s in valid))
+    z2,_ = predict_batches(model, config.preprocess, (corrupted_copy(read_image(s.path), 20_000+2*i+k) for i,s in enumerate(valid) for k in range(2)))
     return {'n':len(y), 'right':int((z.argmax(1)==y).sum()), 'nll':round(F.cross_entropy(z, y).item(), 5), 'spoiled':round((z2.argmax(1)==y.repeat_interleave(2)).float().mean().item(), 5)}
 
 def main():

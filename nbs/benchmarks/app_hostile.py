@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 import httpx
 from app_load import ask, pngs, rss, start
-from defect_nbdev.data import write_text
-from defect_nbdev.uploads import Intake
+from defect_nbdev.core.files import write_text
+from defect_nbdev.web.uploads import UploadLimits
 
 SECRET = 'a-file-that-nobody-may-read'
 
@@ -141,7 +141,7 @@ async def try_small(s, n):
         async with gate:
             try: r,w = await asyncio.wait_for(asyncio.open_connection(*hosts), 60); w.write(f'GET /{("config", "", "gradio_api/info", "nothing")[k%4]} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'.encode()); line = await asyncio.wait_for(r.readline(), 120); w.close(); t.saw(line[9:12].decode() or 'closed')
             except (OSError, asyncio.TimeoutError) as e: t.saw(type(e).__name__)
-    from defect_nbdev.serve import raise_files
+    from defect_nbdev.web.server import raise_files
     raise_files(); await asyncio.gather(*(one(k) for k in range(n))); answered = sum(v for k,v in t.said.items() if k in ('200', '404', '503')); t.must(answered>=.99*n, f'{answered} of {n} got an answer'); return t
 
 if __name__=='__main__':

@@ -6,9 +6,9 @@ page said of that image, so a crossed answer is seen. Needs an otherwise idle ma
 import argparse, asyncio, hashlib, json, os, platform, re, subprocess, sys, tempfile, time
 from pathlib import Path
 import cv2, httpx, numpy as np
-from defect_nbdev.data import write_text
-from defect_nbdev.engine import _cores
-from defect_nbdev.synthetic import PAINTERS, make_steel
+from defect_nbdev.core.files import write_text
+from defect_nbdev.inference.engines import cpu_count
+from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,5 +89,5 @@ if __name__=='__main__':
     out = Path(a.out); done = json.loads(out.read_text()) if out.is_file() else {}
     for model in a.models:
         with tempfile.TemporaryDirectory() as d: done[model] = measure(model, a.clients, a.seconds, a.starts, Path(d))
-        done['machine'] = f'{_cores()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}'; write_text(out, json.dumps(done, indent=1) + '\n')
+        done['machine'] = f'{cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}'; write_text(out, json.dumps(done, indent=1) + '\n')
         print(model, {k:v for k,v in done[model].items() if k!='memory_mb'}, flush=True)

@@ -17,12 +17,14 @@ from statistics import median
 import psutil
 from PIL import Image
 
-from defect_nbdev.cluster import _Setup, _deal, _noted, cluster, listed, packed, unpacked
-from defect_nbdev.data import NEU_CLASSES, write_text
-from defect_nbdev.export import export_model
-from defect_nbdev.folders import Results, inspect_files
-from defect_nbdev.synthetic import make_steel
-from defect_nbdev.torch_engine import load_torch_engine
+from defect_nbdev.batch.cluster import _Setup, _deal, _noted, cluster, listed, packed, unpacked
+from defect_nbdev.datasets.layouts import NEU_CLASSES
+from defect_nbdev.core.files import write_text
+from defect_nbdev.inference.export import export_model
+from defect_nbdev.batch.results import Results
+from defect_nbdev.batch.run import inspect_files
+from defect_nbdev.datasets.synthetic import make_steel
+from defect_nbdev.inference.torch_engine import load_torch_engine
 
 def family(): me = psutil.Process(); return [me, *me.children(recursive=True)]
 

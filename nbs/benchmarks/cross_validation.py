@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from defect_nbdev.calibrate import as_usual, spoiled
-from defect_nbdev.confidence import fit_confidence
-from defect_nbdev.data import read_image, read_samples, targets_of, write_text
-from defect_nbdev.model import answers, load_model, texture_widths
-from defect_nbdev.saved import find_model
-from defect_nbdev.splits import SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest
-from defect_nbdev.train import read_recipe, retrain
+from defect_nbdev.uncertainty.fit import with_rotations, corrupted_copy
+from defect_nbdev.uncertainty.confidence import fit_confidence
+from defect_nbdev.core.images import read_image
+from defect_nbdev.datasets.layouts import read_samples, class_indices
+from defect_nbdev.core.files import write_text
+from defect_nbdev.model import predict_batches, load_model, embedding_widths
+from defect_nbdev.core.models import find_model
+from defect_nbdev.datasets.splits import SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest
+from defect_nbdev.training.recipes import read_recipe, retrain
 
 COPIES = 3 # spoiled copies of each image
 rounded = lambda a, n=5: np.round(np.asarray(a, float), n).tolist()
@@ -37,13 +39,13 @@ def judge(folder, data, error):
     "What a fold's network says of images it never learned from, with a confidence fitted on other metal"
     model,config = load_model(folder); manifest = read_manifest(Path(folder)/'split.json'); marked = apply_manifest(manifest, data)
     valid,train = marked.part('validation'),marked.part('train'); group = np.array([e.group for e in manifest.part('validation')])
-    y = np.array(targets_of(valid, config.classes)); ask = lambda images: [t.numpy() for t in answers(model, config.preprocess, images)]
-    _,usual = ask(as_usual(train)); learned = np.repeat(targets_of(train, config.classes), 2); z,f = ask(read_image(s.path) for s in valid)
-    z2,f2 = ask(spoiled(read_image(s.path), 10_000 + i*COPIES+k) for i,s in enumerate(valid) for k in range(COPIES)); y2 = np.repeat(y, COPIES)
+    y = np.array(class_indices(valid, config.classes)); ask = lambda images: [t.numpy() for t in predict_batches(model, config.preprocess, images)]
+    _,usual = ask(with_rotations(train)); learned = np.repeat(class_indices(train, config.classes), 2); z,f = ask(read_image(s.path) for s in valid)
+    z2,f2 = ask(corrupted_copy(read_image(s.path), 10_000 + i*COPIES+k) for i,s in enumerate(valid) for k in range(COPIES)); y2 = np.repeat(y, COPIES)
     rows,spoil = [None]*len(y),[None]*len(y2); raw = np.exp(z-z.max(1, keepdims=True)); raw /= raw.sum(1, keepdims=True)
     for fit,own in GroupKFold(2).split(y, y, group):
         both = lambda i: (i[:,None]*COPIES + np.arange(COPIES)).ravel()
-        c = fit_confidence(z[fit], f[fit], y[fit], usual, learned, (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=texture_widths(model, f))
+        c = fit_confidence(z[fit], f[fit], y[fit], usual, learned, (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=embedding_widths(model, f))
         for out,idx,j in (rows, own, c.apply(z[own], f[own])),(spoil, both(own), c.apply(z2[both(own)], f2[both(own)])):
             for i,p,s,n,v in zip(idx, j.probs, j.sets, j.scores, j.verdicts): out[i] = [rounded(p), ''.join('01'[int(b)] for b in s), round(float(n), 2), str(v)]
     images = [{'path':e.path, 'truth':int(t), 'raw':rounded(r), 'judged':a, 'spoiled':spoil[i*COPIES:(i+1)*COPIES]} for i,(e,t,r,a) in enumerate(zip(manifest.part('validation'), y, raw, rows))]

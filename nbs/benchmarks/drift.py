@@ -17,12 +17,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from defect_nbdev.data import NEU_CLASSES, read_image, read_samples, to_rgb, write_text
-from defect_nbdev.drift import FALSE_ALARMS, MEASURES, MIX, Table, compare, fit_reference
-from defect_nbdev.inspector import load_inspector
-from defect_nbdev.quality import measure
-from defect_nbdev.splits import known_parts, read_manifest
-from defect_nbdev.synthetic import make_steel
+from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples
+from defect_nbdev.core.images import read_image, to_rgb
+from defect_nbdev.core.files import write_text
+from defect_nbdev.monitoring.reference import FALSE_ALARMS, MEASURES, MIX, Table, fit_reference
+from defect_nbdev.monitoring.drift import compare
+from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.datasets.quality import measure
+from defect_nbdev.datasets.splits import known_parts, read_manifest
+from defect_nbdev.datasets.synthetic import make_steel
 
 LIGHT = MEASURES[:3]
 

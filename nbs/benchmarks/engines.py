@@ -17,10 +17,10 @@ from statistics import median
 import numpy as np
 import torch
 
-from defect_nbdev.data import write_text
-from defect_nbdev.engine import Answers, gap, load_engine
-from defect_nbdev.export import _parts, _pixels, export_model, trial_images
-from defect_nbdev.torch_engine import load_torch_engine
+from defect_nbdev.core.files import write_text
+from defect_nbdev.inference.engines import EngineOutputs, compare_outputs, load_engine
+from defect_nbdev.inference.export import _parts, _pixels, export_model, trial_images
+from defect_nbdev.inference.torch_engine import load_torch_engine
 
 class Cast(torch.nn.Module):
     "A Looker whose backbone runs in another type; what follows it stays in 32 bits"
@@ -60,11 +60,11 @@ def turns(name, engines, pixels, batch, o):
 
 def ask(engine, pixels, batch=32):
     parts = [engine.run(pixels[i:i+batch]) for i in range(0, len(pixels)//batch*batch or len(pixels), batch)] + ([engine.run(pixels[len(pixels)//batch*batch:])] if len(pixels)>batch and len(pixels)%batch else [])
-    return Answers(*(None if v[0] is None else np.concatenate(v) for v in zip(*parts)))
+    return EngineOutputs(*(None if v[0] is None else np.concatenate(v) for v in zip(*parts)))
 
 def quality(engines, pixels, targets):
     want = ask(engines['eager fp32'], pixels)
-    def one(e): a = ask(e, pixels); return {'accuracy':round(float((a.logits.argmax(1)==targets).mean()), 4), **{k:float(f'{v:.4g}') for k,v in gap(a, want).items()}}
+    def one(e): a = ask(e, pixels); return {'accuracy':round(float((a.logits.argmax(1)==targets).mean()), 4), **{k:float(f'{v:.4g}') for k,v in compare_outputs(a, want).items()}}
     return {k:one(e) for k,e in engines.items()}
 
 def first_answer(path):
@@ -72,7 +72,7 @@ def first_answer(path):
     with tempfile.TemporaryDirectory() as d:
         from PIL import Image
         Image.fromarray(trial_images(200)[0]).save(f'{d}/steel.jpg')
-        code = f"import sys; from defect_nbdev.inspector import load_inspector; p = load_inspector({str(path)!r})('{d}/steel.jpg'); p.overlay; assert 'torch' not in sys.modules"
+        code = f"import sys; from defect_nbdev.inference.inspector import load_inspector; p = load_inspector({str(path)!r})('{d}/steel.jpg'); p.overlay; assert 'torch' not in sys.modules"
         def once(): t = time.perf_counter(); subprocess.run([sys.executable, '-c', code], check=True); return time.perf_counter()-t
         return round(min(once() for _ in range(5)), 2)
 

@@ -14,9 +14,9 @@ from statistics import median
 
 import torch
 
-from defect_nbdev.data import write_text
+from defect_nbdev.core.files import write_text
 from defect_nbdev.gradcam import cam_from_features
-from defect_nbdev.localise import fine_evidence, load_reader
+from defect_nbdev.explain.reader import fine_evidence, load_reader
 from defect_nbdev.model import load_model
 
 def forward(model):

@@ -14,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from defect_nbdev.data import decode, read_samples
-from defect_nbdev.leakage import candidate_pairs, overlap_pairs, strip_groups
-from defect_nbdev.synthetic import PAINTERS, make_steel
+from defect_nbdev.data import decode_images
+from defect_nbdev.datasets.layouts import read_samples
+from defect_nbdev.datasets.leakage import candidate_pairs, overlap_pairs, strip_groups
+from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 
 OUT, KINDS, PER, SIDE = Path(__file__).with_suffix('.json'), list(PAINTERS), 5, 200
 CASES = {
@@ -66,7 +67,7 @@ def counted(found, labels):
 def case(name, data, n):
     "One measurement, as a dict"
     neu, index, turns = name.startswith('neu'), 'index' in name, (0, 1, 2, 3) if name.endswith('ed') else (0,)
-    if neu: used, images = decode(read_samples(data), SIDE); labels = np.array([s.label for s in used])
+    if neu: used, images = decode_images(read_samples(data), SIDE); labels = np.array([s.label for s in used])
     else: images, shares = generated(n)
     pairs, n = None, len(images)
     if 'mirrored' in name:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from defect_nbdev.data import write_text
+from defect_nbdev.core.files import write_text
 
 def resident(process):
     "Resident memory of a process and its children, bytes; pages shared between them count once for each"

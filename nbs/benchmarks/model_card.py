@@ -7,11 +7,12 @@ cross_validation_NAME.json, localise_NAME.json and unknown.json beside this file
 import argparse, json
 from pathlib import Path
 
-from defect_nbdev.data import write_text
+from defect_nbdev.core.files import write_text
 from defect_nbdev.model import load_config
-from defect_nbdev.saved import find_model
-from defect_nbdev.splits import read_manifest
-from defect_nbdev.train import read_recipe, wilson
+from defect_nbdev.core.models import find_model
+from defect_nbdev.datasets.splits import read_manifest
+from defect_nbdev.training.recipes import read_recipe
+from defect_nbdev.core.metrics import wilson
 
 here = Path(__file__).parent
 def told(name): return json.loads((here/name).read_text()) if (here/name).is_file() else None

@@ -18,12 +18,15 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 
-from defect_nbdev.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
-from defect_nbdev.data import decode, read_samples, resize_to, write_text
-from defect_nbdev.inspector import load_inspector
-from defect_nbdev.saved import find_model
-from defect_nbdev.quality import SIDE, fit_limits, flags, load_limits, measure
-from defect_nbdev.splits import apply_manifest, read_manifest
+from defect_nbdev.datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
+from defect_nbdev.data import decode_images
+from defect_nbdev.datasets.layouts import read_samples
+from defect_nbdev.core.images import resize_to
+from defect_nbdev.core.files import write_text
+from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.core.models import find_model
+from defect_nbdev.datasets.quality import SIDE, fit_limits, flags, load_limits, measure
+from defect_nbdev.datasets.splits import apply_manifest, read_manifest
 
 OUT = Path(__file__).with_suffix('.json')
 TINTS,SIDES = (1, 2, 4, 8, 16),(150, 100, 75, 50) # grey values between red and blue; pixels
@@ -40,7 +43,7 @@ RUNGS = {('clean',0):lambda im, i: im, **{(n,s):(lambda im, i, n=n, s=s: corrupt
 
 def limits_of(qualities, share, margin):
     "`fit_limits` on what was measured already"
-    with patch('defect_nbdev.quality.measure', lambda q: q): return fit_limits(qualities, share, margin)
+    with patch('defect_nbdev.datasets.quality.measure', lambda q: q): return fit_limits(qualities, share, margin)
 
 def folds(groups, seed):
     "A fifth for each image, one for each group"
@@ -81,7 +84,7 @@ def asked(out, inspector, limits, images, labels, keys):
 def main():
     p = argparse.ArgumentParser(); p.add_argument('--data', required=True); p.add_argument('--model', default='neu-lite0')
     p.add_argument('--only', nargs='*', help='kinds of rungs, such as tint'); o = p.parse_args(); cv2.setNumThreads(1)
-    folder = find_model(o.model); manifest = read_manifest(folder/'split.json'); samples,images = decode(apply_manifest(manifest, o.data), SIDE)
+    folder = find_model(o.model); manifest = read_manifest(folder/'split.json'); samples,images = decode_images(apply_manifest(manifest, o.data), SIDE)
     if len(samples)!=len(manifest.images): raise SystemExit(f'{len(manifest.images)-len(samples)} images cannot be read.')
     part,labels,groups = (np.array([getattr(e, k) for e in manifest.images]) for k in ('part', 'label', 'group'))
     limits,inspector,qualities = load_limits(folder),load_inspector(o.model),[measure(im) for im in images]

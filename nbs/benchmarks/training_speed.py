@@ -41,7 +41,7 @@ CASES = {'ceiling':'our step alone, tensors in memory (the ceiling)', 'whole':'o
 
 def picked(o):
     "The same files for everybody: as many as a turn has steps"
-    from defect_nbdev.data import read_samples
+    from defect_nbdev.datasets.layouts import read_samples
     s = read_samples(o.data); need = (o.steps+WARM)*o.batch; order = random.Random(0).sample(range(len(s)), len(s))
     return replace(s, samples=tuple(s[order[i%len(s)]] for i in range(need)))
 
@@ -61,17 +61,18 @@ def ours(o, reuse=True):
     import torch
     from accelerate.utils import set_seed
     from tqdm.auto import tqdm
-    from defect_nbdev.data import Preprocess, SteelDataset, decode, eval_transform, make_loader, targets_of, train_transform
+    from defect_nbdev.data import Preprocess, SteelDataset, decode_images, eval_transform, make_loader, train_transform
+    from defect_nbdev.datasets.layouts import class_indices
     from defect_nbdev.model import ScratchDetector
     import defect_nbdev.train as train
-    from defect_nbdev.train import Settings, Trainer, make_accelerator, native_precision
+    from defect_nbdev.train import TrainConfig, Trainer, make_accelerator, native_precision
     if not reuse: train.reuse_memory = lambda: False
     s = picked(o); pre = Preprocess(size=o.size); t = time.perf_counter()
-    kept,images = decode(s, o.size); decoding = (time.perf_counter()-t)/len(s)
-    y = targets_of(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
+    kept,images = decode_images(s, o.size); decoding = (time.perf_counter()-t)/len(s)
+    y = class_indices(kept, kept.classes); set_seed(0); acc = make_accelerator(cpu=o.cpu)
     loader = make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True, o.workers)
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
-    trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, Settings(epochs=10**4, precision=native_precision(acc.device.type)), accelerator=acc)
+    trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, TrainConfig(epochs=10**4, precision=native_precision(acc.device.type)), accelerator=acc)
     memory = [(x.clone().to(acc.device), t.clone().to(acc.device)) for (x,t),_ in zip(make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True), range(4))]
     model,loss_of = trainer.model,trainer.loss_of
 
@@ -134,8 +135,9 @@ def plain(o):
     import numpy as np, timm, torch
     from PIL import Image
     from torchvision.transforms import v2
-    from defect_nbdev.data import Augment, Preprocess, targets_of, train_transform
-    s = picked(o); y = targets_of(s, s.classes); pre,a = Preprocess(size=o.size),Augment(); device = torch.device('cuda' if torch.cuda.is_available() and not o.cpu else 'cpu')
+    from defect_nbdev.data import Augment, Preprocess, train_transform
+    from defect_nbdev.datasets.layouts import class_indices
+    s = picked(o); y = class_indices(s, s.classes); pre,a = Preprocess(size=o.size),Augment(); device = torch.device('cuda' if torch.cuda.is_available() and not o.cpu else 'cpu')
     sometimes = lambda t,p: v2.RandomApply([t], p=p)
     vision = v2.Compose([v2.ToImage(), v2.Resize((o.size,o.size), antialias=True), sometimes(v2.RandomRotation(a.rotate, v2.InterpolationMode.BILINEAR), a.rotate_p),
         sometimes(v2.ElasticTransform(a.elastic_alpha*o.size*.3, o.size*.04), a.geometry_p), v2.RandomPerspective(a.distort, p=a.geometry_p), v2.RandomEqualize(a.clahe_p),

