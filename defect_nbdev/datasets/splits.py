@@ -98,9 +98,9 @@ def _check_divisible(labels, groups):
     for c in np.unique(labels):
         if len(np.unique(groups[labels==c]))<2:
             raise ValueError(
-                f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so none "
-                'of them can judge what was learned from the others; add images of other metal, '
-                'or split at random.')
+                f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so "
+                'none of them can judge what was learned from the others; add images of other '
+                'metal, or split at random.')
 
 def _both_sides(judges, labels, groups):
     "Let the smallest group of a class change sides where a side lacks the class"
@@ -177,10 +177,8 @@ def _separate_whole_classes(samples, groups):
     alone[free] = alone.max() + 1 + np.arange(free.sum())
     return whole, alone
 
-def _grouped_parts(samples, groups, seed, fair):
-    "Parts of images none of which is a test image, and a sentence; `fair` refuses whole classes"
-    whole = []
-    if not fair: whole,groups = _separate_whole_classes(samples, groups)
+def _grouped_parts(samples, groups, seed, whole):
+    "Parts of images none of which is a test image, and a sentence"
     judges = grouped_split([s.label for s in samples], groups, seed=seed)
     how = f'a fifth of every class, no metal on both sides, seed {seed}'
     if whole: how += (f"; not a fair test of {', '.join(whole)}, all whose images show one piece "
@@ -208,7 +206,9 @@ def divide(
         parts[free] = [s.split for s in hold_out(ours, seed=seed)]
         how = f'a random fifth of every class, seed {seed}'
     elif split=='grouped' or not has_judges:
-        parts[free],how = _grouped_parts(ours, np.asarray(groups)[free], seed, split=='grouped')
+        whole = []
+        if split=='auto': whole,groups = _separate_whole_classes(samples, groups)
+        parts[free],how = _grouped_parts(ours, np.asarray(groups)[free], seed, whole)
     if split in ('auto', 'grouped'): parts = set_aside(parts, groups)
     return _with_parts(samples, parts), how
 
