@@ -22,106 +22,153 @@ MAX_PIXELS = 100_000_000
 class BadImage(ValueError):
     "An image that can't be used; the message names it and says why in one sentence"
 
-# %% ../../nbs/core/03_images.ipynb #to-rgb
+# %% ../../nbs/core/03_images.ipynb #to-uint8
 def to_uint8(
-    a:np.ndarray, # pixels of any shape: bool, 8/16-bit unsigned, or float in [0,1]
+    pixels:np.ndarray, # of any shape: bool, 8/16-bit unsigned, or float in [0,1]
     name:str='array', # how to call the image in an error
 )->np.ndarray: # the same shape, uint8
     "Scale pixels by their type's range onto 0…255"
-    if a.dtype==np.uint8: return a
-    if a.dtype==bool: return a.astype(np.uint8)*255
-    if a.dtype==np.uint16: return ((a.astype(np.uint32) + 128)//257).astype(np.uint8)
-    if not np.issubdtype(a.dtype, np.floating): raise BadImage(f'{name}: pixels are {a.dtype}; give uint8, uint16 or float in [0,1].')
-    if not np.isfinite(a).all(): raise BadImage(f'{name}: {(~np.isfinite(a)).sum()} pixels are NaN or infinite.')
-    if a.min()<0 or a.max()>1: raise BadImage(f'{name}: float pixels span {a.min():.3g} to {a.max():.3g}; scale them to [0,1] first.')
-    return np.round(a*255).astype(np.uint8)
+    if pixels.dtype==np.uint8: return pixels
+    if pixels.dtype==bool: return pixels.astype(np.uint8)*255
+    if pixels.dtype==np.uint16: return ((pixels.astype(np.uint32) + 128)//257).astype(np.uint8)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise BadImage(f'{name}: pixels are {pixels.dtype}; give uint8, uint16 or float in [0,1].')
+    odd = (~np.isfinite(pixels)).sum()
+    if odd: raise BadImage(f'{name}: {odd} pixels are NaN or infinite.')
+    low,high = pixels.min(),pixels.max()
+    if low<0 or high>1:
+        why = f'float pixels span {low:.3g} to {high:.3g}; scale them to [0,1] first.'
+        raise BadImage(f'{name}: {why}')
+    return np.round(pixels*255).astype(np.uint8)
 
+# %% ../../nbs/core/03_images.ipynb #to-rgb
 def to_rgb(
-    a:np.ndarray, # (H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; any type `to_uint8` takes
+    pixels:np.ndarray, # (H,W), (H,W,1), (H,W,3) RGB or (H,W,4) RGBA; any type `to_uint8` takes
     name:str='array', # how to call the image in an error
 )->np.ndarray: # (H,W,3) uint8
     "Three equal channels from grey, the colours from RGB and RGBA"
-    if a.ndim==3 and a.shape[2]==1: a = a[...,0]
-    if a.ndim not in (2,3) or (a.ndim==3 and a.shape[2] not in (3,4)): raise BadImage(f'{name}: shape {a.shape} is not (H,W), (H,W,1), (H,W,3) or (H,W,4).')
-    if 0 in a.shape: raise BadImage(f'{name}: the image has no pixels, its shape is {a.shape}.')
-    a = to_uint8(a, name)
-    return np.ascontiguousarray(np.stack([a]*3, -1) if a.ndim==2 else a[...,:3])
+    shape = pixels.shape
+    is_grey = pixels.ndim==2 or (pixels.ndim==3 and shape[2]==1)
+    if not is_grey and (pixels.ndim!=3 or shape[2] not in (3,4)):
+        raise BadImage(f'{name}: shape {shape} is not (H,W), (H,W,1), (H,W,3) or (H,W,4).')
+    if 0 in shape: raise BadImage(f'{name}: the image has no pixels, its shape is {shape}.')
+    pixels = to_uint8(pixels, name)
+    if is_grey: pixels = np.stack([pixels.reshape(shape[:2])]*3, -1)
+    return np.ascontiguousarray(pixels[...,:3])
 
 # %% ../../nbs/core/03_images.ipynb #from-pil
-def _refuse_large(w, h, name, max_pixels):
-    if w*h>max_pixels: raise BadImage(f'{name}: {w:,}×{h:,} is {w*h/1e6:.0f} megapixels, more than the {max_pixels/1e6:.0f} allowed here.')
+def _refuse_large(width, height, name, max_pixels):
+    if width*height<=max_pixels: return
+    size = f'{width:,}×{height:,} is {width*height/1e6:.0f} megapixels'
+    raise BadImage(f'{name}: {size}, more than the {max_pixels/1e6:.0f} allowed here.')
+
+def _wide_integers(pixels, name):
+    "16-bit grey, which Pillow opens as 32-bit integers"
+    low,high = pixels.min(),pixels.max()
+    if low<0 or high>65535:
+        why = f'32-bit pixels span {low} to {high}; save the image with 8 or 16 bits.'
+        raise BadImage(f'{name}: {why}')
+    return pixels.astype(np.uint16)
 
 def _from_pil(
-    im:Image.Image, # an opened image
+    image:Image.Image, # an opened image
     name:str, # how to call it in an error
     max_pixels:int, # refuse more
 )->np.ndarray: # (H,W,3) uint8
     "Pixels of a Pillow image, upright, at 8 bits"
-    if im.width*im.height==0: raise BadImage(f'{name}: the image has no pixels ({im.width}×{im.height}).')
-    _refuse_large(im.width, im.height, name, max_pixels)
-    im = ImageOps.exif_transpose(im)
-    if im.mode.startswith('I'):  # 16-bit grey, which PNG stores as 32-bit integers in Pillow
-        a = np.asarray(im)
-        if a.min()<0 or a.max()>65535: raise BadImage(f'{name}: 32-bit pixels span {a.min()} to {a.max()}; save the image with 8 or 16 bits.')
-        return to_rgb(a.astype(np.uint16), name)
-    if im.mode=='F': return to_rgb(np.asarray(im), name)
-    return to_rgb(np.asarray(im.convert('RGBA').convert('RGB') if im.mode in ('P','PA','LA') else im.convert('RGB')), name)
+    if image.width*image.height==0:
+        raise BadImage(f'{name}: the image has no pixels ({image.width}×{image.height}).')
+    _refuse_large(image.width, image.height, name, max_pixels)
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'): return to_rgb(_wide_integers(np.asarray(image), name), name)
+    if image.mode=='F': return to_rgb(np.asarray(image), name)
+    # the colour under transparent pixels is kept, see above
+    if image.mode in ('P','PA','LA'): image = image.convert('RGBA')
+    return to_rgb(np.asarray(image.convert('RGB')), name)
 
-def _pixels(im, name, max_pixels):
-    "`_from_pil`, with a decoder's own complaint told in our words"
-    try: return _from_pil(im, name, max_pixels)
+# %% ../../nbs/core/03_images.ipynb #decode-pil
+def _decode_pil(image, name, max_pixels):
+    "`_from_pil`, with a decoder's own complaint in one sentence"
+    try: return _from_pil(image, name, max_pixels)
     except BadImage: raise
-    except Exception as e: raise BadImage(f'{name}: the {im.format or "image"} data is damaged or cut short ({str(e).rstrip(".")}).') from None
+    except Exception as e:
+        why = f'the {image.format or "image"} data is damaged or cut short'
+        raise BadImage(f'{name}: {why} ({str(e).rstrip(".")}).') from None
 
-# %% ../../nbs/core/03_images.ipynb #from-bytes
-_MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
-_opening = threading.Lock()
+# %% ../../nbs/core/03_images.ipynb #open-header
+_pillow_lock = threading.Lock()
 
-def _open(data):
-    "A file's header by Pillow, or None; Pillow's own limit (a global) is lifted meanwhile, since ours is checked next, in our own words"
-    with _opening:
-        limit,Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS,None
+def _open_pil(data):
+    "A file's header by Pillow, or None"
+    with _pillow_lock:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
         try: return Image.open(io.BytesIO(data))
         except Exception: return None
         finally: Image.MAX_IMAGE_PIXELS = limit
 
 def _tiff_size(data):
-    "Width and height from a TIFF's tags, None for another or a broken file: some TIFFs that Pillow cannot open OpenCV can"
-    try: tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8]); f = io.BytesIO(data); f.seek(tags.next); tags.load(f); return int(tags[256]),int(tags[257])
+    "(width, height) from a TIFF's tags, None for another or a broken file"
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+        file = io.BytesIO(data)
+        file.seek(tags.next)
+        tags.load(file)
+        return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
     except Exception: return None
+
+# %% ../../nbs/core/03_images.ipynb #from-bytes
+_MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
+
+def _decode_tiff(data, name, max_pixels):
+    "A TIFF that Pillow cannot open by OpenCV, or None"
+    size = _tiff_size(data)
+    if size is None: return None
+    _refuse_large(*size, name, max_pixels)
+    try: return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error: return None
 
 def _from_bytes(
     data:bytes, # a whole file
     name:str, # how to call it in an error
     max_pixels:int, # refuse more
 )->np.ndarray: # (H,W,3) uint8
-    "Decode a file's bytes: the header first, then Pillow, then OpenCV for TIFFs that Pillow has no decoder for"
+    "Decode a file's bytes: the header first, then Pillow, then OpenCV for some TIFFs"
     if not data: raise BadImage(f'{name}: the file is empty.')
-    if (im := _open(data)) is not None: return _pixels(im, name, max_pixels)
-    a = None
-    if w_h := _tiff_size(data):
-        _refuse_large(*w_h, name, max_pixels)
-        try: a = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error: pass
-    known = next((k for k,magic in _MAGIC.items() if data.startswith(magic)), None)
-    if a is None and known: raise BadImage(f'{name}: the {known} data is damaged or cut short (its header cannot be read).')
-    if a is None: raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
-    return to_rgb(a[...,2::-1] if a.ndim==3 else a, name)
+    image = _open_pil(data)
+    if image is not None: return _decode_pil(image, name, max_pixels)
+    pixels = _decode_tiff(data, name, max_pixels)
+    if pixels is not None: return to_rgb(pixels[...,2::-1] if pixels.ndim==3 else pixels, name)
+    for kind,magic in _MAGIC.items():
+        if data.startswith(magic):
+            why = f'the {kind} data is damaged or cut short (its header cannot be read).'
+            raise BadImage(f'{name}: {why}')
+    raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
 
 # %% ../../nbs/core/03_images.ipynb #read-whole
+def _file_state(path):
+    "What changes when a file is written to or replaced"
+    s = path.stat()
+    return s.st_mode, s.st_size, s.st_mtime_ns, s.st_ino
+
+def _read_unchanged(path):
+    if path.is_dir(): raise BadImage(f'{path}: is a folder, not an image.')
+    before = _file_state(path)
+    if not stat.S_ISREG(before[0]): raise BadImage(f'{path}: is not a file that holds an image.')
+    data = path.read_bytes()
+    if _file_state(path)!=before or len(data)!=before[1]:
+        raise BadImage(f'{path}: was changed while it was read; inspect it when it is finished.')
+    return data
+
 def read_whole(
     path, # of an image, str or PathLike
 )->bytes: # its content
     "Read a file that nobody is writing, or raise `BadImage` with one sentence"
-    path = Path(path); state = lambda: (s := path.stat()) and (s.st_mode, s.st_size, s.st_mtime_ns, s.st_ino)
-    try:
-        if path.is_dir(): raise BadImage(f'{path}: is a folder, not an image.')
-        if not stat.S_ISREG((before := state())[0]): raise BadImage(f'{path}: is not a file that holds an image.')
-        data = path.read_bytes()
-        if state()!=before or len(data)!=before[1]: raise BadImage(f'{path}: was changed while it was read; inspect it when it is finished.')
+    path = Path(path)
+    try: return _read_unchanged(path)
     except BadImage: raise
-    except (OSError, ValueError) as e: raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
-    return data
+    except (OSError, ValueError) as e:
+        raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
 
 # %% ../../nbs/core/03_images.ipynb #read-image
 def read_image(
@@ -130,9 +177,12 @@ def read_image(
 )->np.ndarray: # (H,W,3) RGB, uint8
     "Read one image from wherever it is, or raise `BadImage` with one sentence"
     if isinstance(src, np.ndarray): return to_rgb(src)
-    if isinstance(src, Image.Image): return _pixels(src, 'PIL image', max_pixels)
-    if isinstance(src, (bytes, bytearray, memoryview)): return _from_bytes(bytes(src), 'bytes', max_pixels)
-    if not isinstance(src, (str, os.PathLike)): raise BadImage(f'expected a path, bytes, PIL image or array, got {type(src).__name__}.')
+    if isinstance(src, Image.Image): return _decode_pil(src, 'PIL image', max_pixels)
+    if isinstance(src, (bytes, bytearray, memoryview)):
+        return _from_bytes(bytes(src), 'bytes', max_pixels)
+    if not isinstance(src, (str, os.PathLike)):
+        kind = type(src).__name__
+        raise BadImage(f'expected a path, bytes, PIL image or array, got {kind}.')
     return _from_bytes(read_whole(src), str(src), max_pixels)
 
 # %% ../../nbs/core/03_images.ipynb #resize
@@ -143,4 +193,5 @@ def resize_to(
     "Squash to a square, averaging where pixels merge"
     h,w = image.shape[:2]
     if (h,w)==(size,size): return image
-    return cv2.resize(image, (size,size), interpolation=cv2.INTER_AREA if min(h,w)>=size else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if min(h,w)>=size else cv2.INTER_LINEAR
+    return cv2.resize(image, (size,size), interpolation=how)
