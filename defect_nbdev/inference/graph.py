@@ -48,7 +48,7 @@ class MaxProb(nn.Module):
     def forward(self, f, z): z = z.topk(z.shape[1], 1).values; return z[:,1:].logsumexp(1) - z[:,0]
 
 # %% ../../nbs/inference/04_graph.ipynb #standard
-_KINDS = {'mahalanobis':lambda n: Mahalanobis(n._wide), 'knn':lambda n: Neighbour(n._wide, n.k), 'energy':lambda n: Energy(), 'maxprob':lambda n: MaxProb()}
+_KINDS = {'mahalanobis':lambda n: Mahalanobis(n.arrays), 'knn':lambda n: Neighbour(n.arrays, n.k), 'energy':lambda n: Energy(), 'maxprob':lambda n: MaxProb()}
 
 class NoveltyScore(nn.Module):
     "A Novelty or a NoveltySum, in spreads above known images' median"
