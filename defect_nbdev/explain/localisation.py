@@ -162,16 +162,16 @@ def localise_table(
 # %% ../../nbs/explain/05_localisation.ipynb #localise-parts
 def _reader_parts(model, data, split, leaky):
     "(folder, network, config, training Samples, measured Samples, groups)"
-    from defect_nbdev.evaluation.measurement import _groups
-    from defect_nbdev.evaluation.validate import read_test_images, refuse_seen
+    from defect_nbdev.evaluation.measurement import metal_groups
+    from defect_nbdev.evaluation.validate import read_test_images, refuse_leaks
     folder = find_model(model); net,config = load_model(folder); used,_,seen,_ = read_test_images(model, data, split, 32)
-    if not leaky: refuse_seen(model, used, seen)
+    if not leaky: refuse_leaks(model, used, seen)
     boxed = tuple(s for s in used if any(b.label==s.label for b in s.boxes))
     if not boxed: raise ValueError(f"{data}: no image of the part '{split}' has boxes of its class, so nothing can be compared.")
     own = folder/'split.json'; manifest = read_manifest(own) if own.is_file() else None
     train = known_parts(manifest, read_samples(data)).part('train') if manifest else ()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return folder, net.eval().to(device, memory_format=torch.channels_last), config, train, boxed, _groups(manifest, boxed)
+    return folder, net.eval().to(device, memory_format=torch.channels_last), config, train, boxed, metal_groups(manifest, boxed)
 
 def _fitted(folder, net, config, train, teacher):
     "A reader, learned but without cuts"
