@@ -26,15 +26,19 @@ def comment_fields():
         return AttrDict({k:AttrDict(docment=of.get(s.__name__, {}).get(k), anno=p.annotation, default=p.default, kind=p.kind) for k,p in inspect.signature(s).parameters.items()})
     fastcore.docments.docments = docments
 
+def doc_name(page):
+    "What nbdev calls a page: strip/05_scan.ipynb is strip/scan"
+    return page.with_name(re.sub(r'^\d+[a-zA-Z0-9]*_', '', page.stem.lower())).as_posix()
+
 class Mend:
     "Links in the Markdown of one page, as nbdev wrote it"
     def __init__(self, page, pages, module):
         cfg = get_config(); self.up,self.own = '../'*(len(page.parts)-1), {}
-        self.ours = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', o.stem.lower()):o for o in pages}
-        self.site = re.compile(re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'([\w-]+)\.html')
+        self.ours = {doc_name(o):o for o in pages}
+        self.site = re.compile(re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'([\w/-]+)\.html')
         if module:
             file,_,tree = module
-            self.page,self.own = page.name, {name:f'{cfg.git_url}/blob/{cfg.branch}/{file.parent.name}/{file.name}#L{node.lineno}' for name,node,_ in symbols(tree)}
+            self.page,self.own = page.name, {name:f'{cfg.git_url}/blob/{cfg.branch}/{file.relative_to(cfg.config_path).as_posix()}#L{node.lineno}' for name,node,_ in symbols(tree)}
 
     def __call__(self, text):
         text = self.site.sub(lambda m: f'{self.up}{self.ours[m[1]]}' if m[1] in self.ours else m[0], text)

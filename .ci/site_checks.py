@@ -16,9 +16,9 @@ ENTRY = re.compile(r'<a href="([^"#]*)#L(\w+)"[^>]*>source</a></p>\s*<h3 [^>]*>(
 def modules():
     "Each notebook's generated module: page -> (file, its text, its syntax tree)"
     out = {}
-    for f in sorted(get_config().lib_path.glob('*.py')):
+    for f in sorted(get_config().lib_path.rglob('*.py')):
         text = f.read_text(encoding='utf-8')
-        if m := re.search(r'File to edit: \.\./nbs/(.*)\.ipynb', text): out[m[1]] = (f, text, ast.parse(text))
+        if m := re.search(r'File to edit: (?:\.\./)+nbs/(.*)\.ipynb', text): out[m[1]] = (f, text, ast.parse(text))
     return out
 
 def symbols(tree):
@@ -109,10 +109,10 @@ def check(docs, proc, sources, said):
     searched = {o['href'].split('#')[0] for o in json.loads((docs/'search.json').read_text(encoding='utf-8'))}
     bad += [f'the search does not know {o}' for o in pages if o not in searched]
     listed = list(dict.fromkeys(Path(urldefrag(o)[0]).as_posix() for o in pages['index.html'].sidebar if not re.match(r'\w+:', o)))
-    steps,guides = sorted(o for o in pages if '/' not in o and o!='index.html'), {o for o in pages if o.startswith('guides/')}
+    steps,rooms = sorted(o for o in pages if '/' not in o and o!='index.html'), {o for o in pages if '/' in o}
     if missing := [o for o in SPINE if f'{o}.html' not in steps]: bad.append(f'steps without a page: {missing}')
     if [o for o in listed if o in steps]!=steps or listed[:1]!=['index.html']: bad.append(f'the sidebar lists {listed}, expected index, then {steps}')
-    if guides - set(listed): bad.append(f'the sidebar lacks {sorted(guides - set(listed))}')
+    if rooms - set(listed): bad.append(f'the sidebar lacks {sorted(rooms - set(listed))}')
     for f in cfg.config_path.glob('*.md'):
         bad += [f'{f.name}: {o} is not there' for o in dict.fromkeys(re.findall(r'\]\(([^)#:]+)[^):]*\)', f.read_text(encoding='utf-8'))) if not (cfg.config_path/o).exists()]
     return bad + check_links(docs, pages) + check_api(pages)
