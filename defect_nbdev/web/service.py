@@ -98,6 +98,11 @@ def inspector(self:AppService)->Inspector: # waits for it; raises what loading r
 def ready(self:AppService)->bool: # is the model loaded?
     return self._model.done()
 
+@patch
+def wait_until_ready(self:AppService):
+    "Wait for the model, or raise what loading raised"
+    self._model.result()
+
 # %% ../../nbs/web/04_service.ipynb #service-ledger
 @patch(as_prop=True)
 def ledger(self:AppService)->Ledger: # made when it is first needed
