@@ -91,6 +91,7 @@ def columns(
 
 # %% ../../nbs/monitoring/00_rows.ipynb #flatten-record
 _LISTS = ('label_set', 'quality')
+_to_json = json.JSONEncoder(separators=(',', ':')).encode # made once, which is quicker
 
 def flatten_record(
     record:dict, # from `Prediction.record()`, with any further keys
@@ -99,7 +100,7 @@ def flatten_record(
     row = {k:v for k,v in record.items() if k!='probabilities'}
     row.update({f'p_{c}':p for c,p in record['probabilities'].items()})
     row.update({k:'; '.join(record[k]) for k in _LISTS})
-    row['boxes'] = json.dumps(record['boxes'], separators=(',', ':'))
+    row['boxes'] = _to_json(record['boxes'])
     return row
 
 # %% ../../nbs/monitoring/00_rows.ipynb #table-row

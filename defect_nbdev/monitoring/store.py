@@ -264,7 +264,9 @@ class Inspection(NamedTuple):
 def _signed(key): return None if key is None else (key ^ 1<<63) - (1<<63)
 
 # %% ../../nbs/monitoring/01_store.ipynb #check-record
-def _to_json(value): return json.dumps(value, ensure_ascii=False, allow_nan=False)
+# made once: an encoder for each value would take as long as the encoding
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_SCALARS = tuple(k for k in RECORD if k not in _LISTS)
 
 def _check_record(record):
     missing = [k for k in RECORD if k not in record]
@@ -273,9 +275,6 @@ def _check_record(record):
     if not re.fullmatch('[0-9a-f]{64}', str(record['image_hash'])):
         why = f"image_hash is {record['image_hash']!r}; expected 64 hexadecimal digits"
         raise ValueError(f'{why}.')
-    try: _to_json(record)
-    except (ValueError, TypeError) as e:
-        raise ValueError(f'the record holds what JSON cannot ({e}); {hint}.') from None
 
 # %% ../../nbs/monitoring/01_store.ipynb #record-values
 def _record_values(record):
@@ -283,7 +282,14 @@ def _record_values(record):
     if record is None: return [None]*len(RECORD) + ['{}']
     _check_record(record)
     more = {k:v for k,v in record.items() if k not in _RECORD}
-    return [_to_json(record[k]) if k in _LISTS else record[k] for k in RECORD] + [_to_json(more)]
+    try:
+        _to_json([record[k] for k in _SCALARS])
+        lists = {k:_to_json(record[k]) for k in _LISTS}
+        values = {**record, **lists}
+        return [*(values[k] for k in RECORD), _to_json(more)]
+    except (ValueError, TypeError) as e:
+        why = f'the record holds what JSON cannot ({e})'
+        raise ValueError(f'{why}; give what Prediction.record() makes.') from None
 
 def _insertion(item, run, now, folder):
     "The values of a new row"
