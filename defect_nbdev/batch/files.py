@@ -30,7 +30,7 @@ class InputFile(NamedTuple):
     def __fspath__(self): return self.path
     def __str__(self): return self.path
 
-# %% ../../nbs/batch/01_files.ipynb #walk
+# %% ../../nbs/batch/01_files.ipynb #is-image
 def _list_folder(folder):
     "(name, is it a folder?) of everything that is not hidden, in natural order"
     with os.scandir(folder) as entries:
@@ -41,6 +41,7 @@ def _is_image(path):
     is_named_so = os.path.splitext(path)[1].lower() in SUFFIXES
     return is_named_so and (os.path.isfile(path) or os.path.islink(path))
 
+# %% ../../nbs/batch/01_files.ipynb #walk
 def _walk(folder, skip, visited):
     "Generator of `InputFile` below a folder"
     try:
@@ -57,7 +58,7 @@ def _walk(folder, skip, visited):
         if is_folder: yield from _walk(path, skip, visited)
         elif _is_image(path): yield InputFile(path)
 
-# %% ../../nbs/batch/01_files.ipynb #find-images
+# %% ../../nbs/batch/01_files.ipynb #match
 def _match(pattern, skip, visited):
     "Generator of `InputFile` for a path that does not exist as it stands"
     matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
@@ -71,6 +72,7 @@ def _match(pattern, skip, visited):
             visited.add(real)
             yield InputFile(path)
 
+# %% ../../nbs/batch/01_files.ipynb #find-images
 def find_images(
     paths, # files, folders and patterns, str or PathLike
     skip=None, # a folder that is not entered

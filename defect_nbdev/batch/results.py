@@ -59,7 +59,7 @@ def check_settings(
     what = f"{key.replace('_', ' ')} ({earlier.get(key)}, now {settings.get(key)})"
     raise ValueError(f'{folder}: holds results of another {what}; choose another --out.')
 
-# %% ../../nbs/batch/02_results.ipynb #read-journal
+# %% ../../nbs/batch/02_results.ipynb #parse-lines
 _JOURNAL_FORMAT = 1
 
 def _parse_lines(file):
@@ -70,6 +70,7 @@ def _parse_lines(file):
         if value is None: return
         yield value
 
+# %% ../../nbs/batch/02_results.ipynb #journal-settings
 def _journal_settings(path, first):
     version = first.get('format') if isinstance(first, dict) else None
     if type(version) is not int: raise ValueError(f'{path}: not a journal of defect_inspect.')
@@ -78,6 +79,7 @@ def _journal_settings(path, first):
         raise ValueError(f'{path}: written by a newer version ({why}); update defect_nbdev.')
     return {k:v for k,v in first.items() if k!='format'}
 
+# %% ../../nbs/batch/02_results.ipynb #read-journal
 def read_journal(
     path, # of a journal.jsonl of the last version
     settings:dict, # what the journal's run must agree with
@@ -178,6 +180,7 @@ def settings(self:Results)->dict: # plain JSON types
                 limits=self.inspector.limits.to_dict(), mm_per_px=self.mm_per_px,
                 costs=self.costs, heatmaps=self.heatmaps)
 
+# %% ../../nbs/batch/02_results.ipynb #is-done
 @patch
 def is_done(self:Results,
     key:int, # from `file_key`
@@ -190,12 +193,13 @@ def rows(self:Results): # generator of dicts, in the order they were stored
     "The rows of the table; of a file that could not be read at first, only the last"
     return self.store.rows()
 
-# %% ../../nbs/batch/02_results.ipynb #to-inspection
+# %% ../../nbs/batch/02_results.ipynb #key
 def _key(file):
     "The key from before the file was read: if it has changed since, it is not done"
     key = getattr(file, 'key', None)
     return file_key(file) if key is None else key
 
+# %% ../../nbs/batch/02_results.ipynb #to-inspection
 def to_inspection(
     file, # str, PathLike or `InputFile`
     outcome, # its `Prediction`, or the `BadImage` it raised
@@ -210,6 +214,7 @@ def to_inspection(
     if costs is not None: record['action'],record['expected_cost'] = outcome.decide(costs)
     return Inspection(path, record, outcome.image, key=key)
 
+# %% ../../nbs/batch/02_results.ipynb #to-row
 def to_row(
     inspection:Inspection, # from `to_inspection`
 )->dict: # plain JSON types
@@ -232,6 +237,7 @@ def record(self:Results,
     if self.ledger is not None: self._record_in_ledger(items)
     return [to_row(item) for item in items]
 
+# %% ../../nbs/batch/02_results.ipynb #append
 @patch
 def append(self:Results,
     rows, # list of (key, row), see `to_row`
@@ -239,6 +245,7 @@ def append(self:Results,
     "Store rows that are made already; when this returns they are safe"
     self._store([inspection_from_row(key, row) for key,row in rows])
 
+# %% ../../nbs/batch/02_results.ipynb #store
 @patch
 def _store(self:Results, items):
     try: self.store.append(items)
@@ -321,6 +328,7 @@ def finish(self:Results,
     write_table(table, counted(), self.columns, COLUMN_TYPES)
     return RunSummary(dict(counts), dict(labels), table, self._report() if report else None)
 
+# %% ../../nbs/batch/02_results.ipynb #check-format
 def _count_as(row): return 'unreadable' if row['status']!='ok' else row['verdict'] or 'not judged'
 
 def check_format(
@@ -330,6 +338,7 @@ def check_format(
     if form not in TABLE_FORMATS:
         raise ValueError(f"format is '{form}'; give {' or '.join(TABLE_FORMATS)}.")
 
+# %% ../../nbs/batch/02_results.ipynb #report
 @patch
 def _report(self:Results):
     "The page about everything in the folder"

@@ -36,6 +36,7 @@ def _grouped(pairs, most, seconds):
         group,begun = [],time.monotonic()
     if group: yield group
 
+# %% ../../nbs/batch/03_run.ipynb #pending
 def _pending(results, found, progress):
     "Generator of the files that are not done, with their keys"
     for file in found:
@@ -69,7 +70,7 @@ def inspect_files(
             progress.update(len(group))
     return count
 
-# %% ../../nbs/batch/03_run.ipynb #side-by-side
+# %% ../../nbs/batch/03_run.ipynb #print-error
 def side_by_side(
     model, # as `load_inspector` takes it
     engine:str|None=None, # one of ENGINES, or None
@@ -81,6 +82,7 @@ def side_by_side(
 
 def _print_error(text): print(text, file=sys.stderr, flush=True)
 
+# %% ../../nbs/batch/03_run.ipynb #open-results
 @contextmanager
 def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger):
     "The results of a run, with the ledger they go to as well"
@@ -90,6 +92,7 @@ def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger):
         results = Results(inspector, out, heatmaps, mm_per_px, prices, store)
         yield stack.enter_context(results)
 
+# %% ../../nbs/batch/03_run.ipynb #side-by-side
 def _watch(results, paths, batch, readers, form, polling):
     "Inspect what arrives until Ctrl-C"
     _print_error(f"watching {', '.join(paths)} (stop with Ctrl-C)")

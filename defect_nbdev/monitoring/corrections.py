@@ -30,7 +30,7 @@ class ExportedCorrections(NamedTuple):
         new = f"; new to the model: {', '.join(self.new)}" if self.new else ''
         return f'{sum(self.counts.values())} images: {counted}{new}'
 
-# %% ../../nbs/monitoring/02_corrections.ipynb #latest-corrections
+# %% ../../nbs/monitoring/02_corrections.ipynb #file-name
 # the latest correction of each surface
 _LATEST = ('SELECT max(c.id) FROM corrections c JOIN inspections i ON i.id = c.inspection '
            'GROUP BY i.image_hash')
@@ -41,6 +41,7 @@ def _file_name(row):
     stem = re.sub(r'[^A-Za-z0-9_-]+', '-', Path(row['file']).stem).strip('-')[-40:]
     return f"{stem or 'image'}_{row['image_hash'][:16]}.png"
 
+# %% ../../nbs/monitoring/02_corrections.ipynb #latest-corrections
 def _write_image(image, out, label, name):
     "Write an image into its class's folder, and nowhere else"
     path = out/label/name

@@ -20,7 +20,7 @@ from .replay import Replay
 from .rows import COLUMN_TYPES, columns, flatten_record
 from .store import InspectionStore, open_store, record_of
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
+# %% ../../nbs/monitoring/04_ledger.ipynb #to-row
 _CORRECTED = ('corrected', 'corrected_by', 'corrected_at')
 
 def _to_row(row):
@@ -29,6 +29,7 @@ def _to_row(row):
     file = printable(row['file'])
     return {**flatten_record(record_of(row)), **kept, 'file':file, 'status':'ok', 'error':''}
 
+# %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
 @patch
 def to_csv(self:InspectionStore,
     path, # where the file shall stand; its name ends in .csv or .parquet
@@ -41,12 +42,13 @@ def to_csv(self:InspectionStore,
     rows = map(_to_row, self.inspections(**kwargs))
     return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES)
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #format-lines
+# %% ../../nbs/monitoring/04_ledger.ipynb #shorten
 def _shorten(name, length):
     "A file's name in one line; of a long one the end, which tells more"
     text = printable(name)
     return text if len(text)<=length else '…' + text[len(text)-length+1:]
 
+# %% ../../nbs/monitoring/04_ledger.ipynb #format-lines
 def _format_lines(rows):
     "Lines for a terminal"
     yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':8}  "
@@ -57,7 +59,7 @@ def _format_lines(rows):
                  f"{row['verdict'] or '':8}", row['corrected'] or '')
         yield '  '.join(cells).rstrip()
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #command-parts
+# %% ../../nbs/monitoring/04_ledger.ipynb #export-folder
 def _replay(store, id, model, engine):
     if model is None:
         raise ValueError('a replay needs the model that decided; give it with --model.')
@@ -71,6 +73,7 @@ def _export(store, out):
     for problem in exported.problems: print(f'left out: {printable(problem)}')
     return bool(exported.problems)
 
+# %% ../../nbs/monitoring/04_ledger.ipynb #command-parts
 def _list(store, path, limit, **kwargs):
     if path is not None: print(f'{path}: {store.to_csv(path, **kwargs)} inspections')
     else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')

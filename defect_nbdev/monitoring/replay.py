@@ -29,7 +29,7 @@ class Replay(NamedTuple):
         first = f"inspection {self.id}: {'the same' if self.same else 'NOT the same'}"
         return '\n'.join([first, *(f'  {message}' for message in self.messages)])
 
-# %% ../../nbs/monitoring/03_replay.ipynb #differences
+# %% ../../nbs/monitoring/03_replay.ipynb #number-differences
 def _difference(before, after):
     "Of two numbers, relative to the first where that is above 1"
     if before==after: return 0.
@@ -43,6 +43,7 @@ def _number_differences(before, after):
     each = [_difference(old.get(c), new.get(c)) for c in {*old, *new}]
     return {**differences, 'probabilities':max(each, default=0.)}
 
+# %% ../../nbs/monitoring/03_replay.ipynb #differences
 def _box_movement(before, after):
     "Pixels by which a side of a box has moved; infinite if there are more or fewer boxes"
     if len(before)!=len(after): return float('inf')
@@ -65,6 +66,7 @@ def _compare_numbers(before, after):
                 for name,difference in differences.items() if difference>TOLERANCE]
     return False,largest,messages + _describe_boxes(movement)
 
+# %% ../../nbs/monitoring/03_replay.ipynb #describe-boxes
 def _describe_boxes(movement):
     if movement==float('inf'): return ['boxes: another number of them.']
     return [f'boxes: moved by {movement} pixels.'] if movement>BOX_TOLERANCE else []
@@ -77,6 +79,7 @@ def _compare_records(before, after):
     equal,largest,messages = _compare_numbers(before, after)
     return equal and not changed,largest,changed + messages
 
+# %% ../../nbs/monitoring/03_replay.ipynb #compare-hash
 def _compare_hash(what, before, now):
     "What is wrong with the model or the preprocessing that is loaded"
     if not (before and now):

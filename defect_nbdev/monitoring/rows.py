@@ -16,13 +16,14 @@ from ..core.html import printable
 from ..core.images import BadImage
 from ..datasets.layouts import class_name
 
-# %% ../../nbs/monitoring/00_rows.ipynb #timestamp
+# %% ../../nbs/monitoring/00_rows.ipynb #to-datetime
 def _to_datetime(time):
     if time is None: return datetime.now(timezone.utc)
     if isinstance(time, datetime): return time
     # Python 3.10 does not read the Z that stands for UTC
     return datetime.fromisoformat(re.sub(r'[zZ]$', '+00:00', str(time).strip()))
 
+# %% ../../nbs/monitoring/00_rows.ipynb #timestamp
 def to_utc_timestamp(
     time=None, # a datetime, ISO 8601 text as 2026-01-31 or 2026-01-31T06:00:00+01:00; None for now
 )->str: # such as 2026-01-31T05:00:00.000Z
@@ -36,7 +37,7 @@ def to_utc_timestamp(
         raise ValueError(f"'{time}' is not a time; {hint}.") from None
     return text.replace('+00:00', 'Z')
 
-# %% ../../nbs/monitoring/00_rows.ipynb #safe-class
+# %% ../../nbs/monitoring/00_rows.ipynb #is-reserved
 # folders that mean something else to a reader of images or to Windows
 _RESERVED = set('images labels annotations train training valid val validation test testing '
                 'con prn aux nul'.split())
@@ -44,6 +45,7 @@ _RESERVED = set('images labels annotations train training valid val validation t
 def _is_reserved(label):
     return label[0]=='.' or label[-1]=='.' or label.startswith('__') or label.lower() in _RESERVED
 
+# %% ../../nbs/monitoring/00_rows.ipynb #safe-class
 def safe_class(
     label:str, # as the operator entered it
 )->str: # the class, which can be a folder's name everywhere
@@ -103,13 +105,14 @@ def flatten_record(
     row['boxes'] = _to_json(record['boxes'])
     return row
 
-# %% ../../nbs/monitoring/00_rows.ipynb #table-row
+# %% ../../nbs/monitoring/00_rows.ipynb #row-timestamp
 def row_timestamp(
     time=None, # as `to_utc_timestamp` takes it
 )->str: # such as 2026-01-31T05:00:00.000+00:00
     "A time as a table shows it"
     return to_utc_timestamp(time).replace('Z', '+00:00')
 
+# %% ../../nbs/monitoring/00_rows.ipynb #table-row
 def table_row(
     path, # the file
     outcome, # its `Prediction`, the record of it, or the `BadImage` it raised
@@ -123,6 +126,7 @@ def table_row(
     record = outcome if isinstance(outcome, dict) else outcome.record()
     return {**row, **flatten_record(record), **defect_area(record, mm_per_px)}
 
+# %% ../../nbs/monitoring/00_rows.ipynb #defect-area
 def defect_area(
     record:dict, # from `Prediction.record()`
     mm_per_px:float|None, # side of a pixel, millimetres
@@ -131,7 +135,7 @@ def defect_area(
     if mm_per_px is None: return {}
     return {'mm2':record['area']*record['width']*record['height']*mm_per_px**2}
 
-# %% ../../nbs/monitoring/00_rows.ipynb #record-from-row
+# %% ../../nbs/monitoring/00_rows.ipynb #split-cell
 def _split_cell(text, names):
     "The names in a cell, also where one of them holds the separator"
     parts = text.split('; ') if text else []
@@ -140,6 +144,7 @@ def _split_cell(text, names):
     places = {name:padded.find(f'; {name}; ') for name in names}
     return sorted((n for n in names if places[n]>=0), key=places.get)
 
+# %% ../../nbs/monitoring/00_rows.ipynb #record-from-row
 def record_from_row(
     row:dict, # from `table_row`, for a file that could be read
 )->dict: # the record, and the columns of EXTRA_COLUMNS that the row has

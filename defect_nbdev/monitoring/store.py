@@ -44,7 +44,7 @@ _RECORD = {k:_TYPES.get(k, 'TEXT') for k in RECORD}
 # what only a model with a fitted confidence can say
 _OPTIONAL = ('verdict', 'unknown_score')
 
-# %% ../../nbs/monitoring/01_store.ipynb #tables
+# %% ../../nbs/monitoring/01_store.ipynb #not-null
 def _not_null(**types): return {name:f'{type_} NOT NULL' for name,type_ in types.items()}
 
 _TABLES = {
@@ -55,6 +55,8 @@ _TABLES = {
         | _RECORD | _not_null(more='TEXT'),
     'corrections': _ID | {'inspection':'INTEGER NOT NULL REFERENCES inspections (id)'}
         | _not_null(time='TEXT', label='TEXT', who='TEXT', note='TEXT')}
+
+# %% ../../nbs/monitoring/01_store.ipynb #tables
 _INDEXES = (
     'INDEX inspections_time ON inspections (time, id)',
     "UNIQUE INDEX inspections_key ON inspections (run, key) WHERE status='ok'",
@@ -73,7 +75,7 @@ def _create_schema(db):
     for name,types in _TABLES.items(): _create_table(db, name, types)
     for index in _INDEXES: db.execute(f'CREATE {index}')
 
-# %% ../../nbs/monitoring/01_store.ipynb #upgrade
+# %% ../../nbs/monitoring/01_store.ipynb #upgrade-1
 def _upgrade_1(db):
     "From format 1: the same inspections, of no run, all of files that could be read"
     kept = ', '.join(('id', 'time', 'folder', 'file', *RECORD, 'more'))
@@ -85,6 +87,7 @@ def _upgrade_1(db):
     _create_table(db, 'runs', _TABLES['runs'])
     for index in _INDEXES[:3]: db.execute(f'CREATE {index}')
 
+# %% ../../nbs/monitoring/01_store.ipynb #upgrade
 def _update_schema(db, version):
     "Make the tables, or bring those of an older version up to date"
     if version==0: _create_schema(db)
@@ -92,7 +95,7 @@ def _update_schema(db, version):
     db.execute(f'PRAGMA application_id={STORE_ID}')
     db.execute(f'PRAGMA user_version={STORE_FORMAT}')
 
-# %% ../../nbs/monitoring/01_store.ipynb #errors
+# %% ../../nbs/monitoring/01_store.ipynb #operational-error
 WAIT = 30 # for another writer, seconds
 _HINT = 'give a file that defect_nbdev has made, or the name of a new one'
 
@@ -108,6 +111,7 @@ def _operational_error(path, error):
         return OSError(errno.ENOSPC, why, str(path))
     return OSError(errno.EIO, f'cannot be used as a ledger ({text})', str(path))
 
+# %% ../../nbs/monitoring/01_store.ipynb #errors
 def _damaged_error(path, error):
     if 'not a database' in str(error): return ValueError(f'{path}: is not a ledger; {_HINT}.')
     return ValueError(f'{path}: the ledger is damaged ({error}); take a copy from before.')
@@ -135,7 +139,7 @@ def _read_format(db, path):
         raise ValueError(f'{path}: {why}; it is not opened.')
     return version
 
-# %% ../../nbs/monitoring/01_store.ipynb #connect
+# %% ../../nbs/monitoring/01_store.ipynb #enter-wal
 def _enter_wal(db):
     "Readers don't wait for writers in this mode; SQLite does not wait its turn here, so we do"
     for left in range(WAIT*20, -1, -1):
@@ -144,6 +148,7 @@ def _enter_wal(db):
             if 'locked' not in str(e) or not left: raise
             time.sleep(.05)
 
+# %% ../../nbs/monitoring/01_store.ipynb #connect
 def _connect(path, synchronous):
     "An open connection to a store, made if it isn't there"
     db = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
@@ -162,7 +167,7 @@ def _connect(path, synchronous):
         raise
     return db
 
-# %% ../../nbs/monitoring/01_store.ipynb #store
+# %% ../../nbs/monitoring/01_store.ipynb #inspectionstore
 class InspectionStore:
     "Inspections, the runs they came from and their corrections, in one SQLite file"
     def __init__(self,
@@ -189,9 +194,10 @@ class InspectionStore:
     def images(self)->Path: # folder of the kept copies
         return self.path.with_name(self.path.name + '.images')
 
+# %% ../../nbs/monitoring/01_store.ipynb #store
 Ledger = InspectionStore # its name in the last version
 
-# %% ../../nbs/monitoring/01_store.ipynb #open-close
+# %% ../../nbs/monitoring/01_store.ipynb #close
 @patch
 def _open(self:InspectionStore):
     self._process,self._lock = os.getpid(),threading.RLock()
@@ -203,6 +209,7 @@ def close(self:InspectionStore):
     if self._db is not None: self._db.close()
     self._db = None
 
+# %% ../../nbs/monitoring/01_store.ipynb #open-close
 def open_store(
     path, # of the file
     create:bool=False, # make it if it is missing
@@ -211,7 +218,7 @@ def open_store(
     "Open a ledger or a run's results"
     return InspectionStore(path, create=create, **kwargs)
 
-# %% ../../nbs/monitoring/01_store.ipynb #transactions
+# %% ../../nbs/monitoring/01_store.ipynb #connection
 @patch
 def _connection(self:InspectionStore):
     "The connection of this process"
@@ -222,6 +229,7 @@ def _connection(self:InspectionStore):
         self._open()
     return self._db
 
+# %% ../../nbs/monitoring/01_store.ipynb #query
 @patch
 def query(self:InspectionStore,
     sql:str, # a SELECT
@@ -231,6 +239,7 @@ def query(self:InspectionStore,
     db = self._connection()
     with self._lock, _sqlite_errors(self.path): return db.execute(sql, values).fetchall()
 
+# %% ../../nbs/monitoring/01_store.ipynb #transactions
 @patch
 @contextmanager
 def _writing(self:InspectionStore):
@@ -291,6 +300,7 @@ def _record_values(record):
         why = f'the record holds what JSON cannot ({e})'
         raise ValueError(f'{why}; give what Prediction.record() makes.') from None
 
+# %% ../../nbs/monitoring/01_store.ipynb #insertion
 def _insertion(item, run, now, folder):
     "The values of a new row"
     status = 'unreadable' if item.record is None else 'ok'
@@ -298,7 +308,7 @@ def _insertion(item, run, now, folder):
     start = [run, _signed(item.key), when, folder, os.fsencode(item.file), status]
     return start + [path_to_text(item.error)] + _record_values(item.record)
 
-# %% ../../nbs/monitoring/01_store.ipynb #keep
+# %% ../../nbs/monitoring/01_store.ipynb #encode-png
 _keeping = threading.Lock()
 
 def encode_png(
@@ -309,6 +319,7 @@ def encode_png(
     pixels = image[...,0] if is_grey else image[...,::-1]
     return cv2.imencode('.png', np.ascontiguousarray(pixels))[1].tobytes()
 
+# %% ../../nbs/monitoring/01_store.ipynb #keep
 @patch
 def _keep_image(self:InspectionStore, image, digest):
     "Store a copy of an image under its hash, once"
@@ -349,6 +360,7 @@ def append(self:InspectionStore,
             self._keep_image(item.image, item.record['image_hash'])
     with self._writing() as db: return [_insert(db, values) for values in rows]
 
+# %% ../../nbs/monitoring/01_store.ipynb #add
 @patch
 def add(self:InspectionStore,
     file, # what was inspected, as the user called it: str or PathLike
@@ -375,6 +387,7 @@ def _to_dict(values):
     row.update(folder=os.fsdecode(row['folder']), file=os.fsdecode(row['file']))
     return {**more, **row}
 
+# %% ../../nbs/monitoring/01_store.ipynb #record-of
 def record_of(
     row:dict, # an inspection, from the store
 )->dict: # as `Prediction.record()` gave it
@@ -422,6 +435,7 @@ def inspections(self:InspectionStore,
     given = [(condition, (v,)) for condition,v in conditions.items() if v is not None]
     return self._pages(given, limit, newest)
 
+# %% ../../nbs/monitoring/01_store.ipynb #last
 @patch
 def _last(self:InspectionStore):
     return self.query('SELECT coalesce(max(id), 0) FROM inspections')[0][0]
@@ -456,6 +470,7 @@ def start_run(self:InspectionStore,
     self.run = run
     return run
 
+# %% ../../nbs/monitoring/01_store.ipynb #runs
 @patch
 def runs(self:InspectionStore)->list: # of dicts: id, started, version, model_hash, …, settings
     "All runs, the oldest first"
@@ -471,7 +486,7 @@ def is_done(self:InspectionStore,
     "Has this run stored the file?"
     return bool(self.query(_DONE, (self.run, _signed(key))))
 
-# %% ../../nbs/monitoring/01_store.ipynb #rows
+# %% ../../nbs/monitoring/01_store.ipynb #to-row
 _ROW = ('id', 'time', 'file', 'status', 'error', *RECORD, 'more')
 
 def _to_row(values):
@@ -484,6 +499,7 @@ def _to_row(values):
     record = {k:json.loads(row[k]) if k in _LISTS else row[k] for k in RECORD}
     return {**flatten_record({**more, **record}), **start}
 
+# %% ../../nbs/monitoring/01_store.ipynb #rows
 @patch
 def rows(self:InspectionStore,
     page:int=1000, # how many are fetched at once
@@ -517,6 +533,7 @@ def correct(self:InspectionStore,
     with self._writing() as db: db.execute(insert, (id, to_utc_timestamp(), label, by, note))
     return label
 
+# %% ../../nbs/monitoring/01_store.ipynb #corrections
 @patch
 def corrections(self:InspectionStore,
     id:int, # of the inspection
@@ -525,7 +542,7 @@ def corrections(self:InspectionStore,
     select = 'SELECT time, label, who, note FROM corrections WHERE inspection = ? ORDER BY id'
     return [dict(zip(('time', 'label', 'by', 'note'), row)) for row in self.query(select, (id,))]
 
-# %% ../../nbs/monitoring/01_store.ipynb #image
+# %% ../../nbs/monitoring/01_store.ipynb #load-image
 @patch
 def load_image(self:InspectionStore,
     row:dict, # an inspection, from the store
@@ -542,6 +559,7 @@ def load_image(self:InspectionStore,
     why = 'is not the image that was inspected' if exists else 'the image is gone'
     raise BadImage(f"{printable(row['file'])}: {why}, and no copy was kept.")
 
+# %% ../../nbs/monitoring/01_store.ipynb #image
 @patch
 def image(self:InspectionStore,
     id:int, # of the inspection
