@@ -115,16 +115,6 @@ def seal_xml(
     return f'{before}{_OPENING_TAG}{entry}{_CLOSING_TAG}{end}{after}'
 
 # %% ../../nbs/inference/01_seals.ipynb #xml-open
-def _parse_xml(data):
-    "(text, root element) of an OpenVINO model"
-    try:
-        text = data.decode()
-        root = ElementTree.fromstring(text)
-    except (UnicodeDecodeError, ElementTree.ParseError):
-        raise ValueError('damaged, or not an OpenVINO model') from None
-    if root.tag!='net': raise ValueError('not an OpenVINO model; it holds no net')
-    return text,root
-
 def _find_value(root, name):
     "What `seal_xml` wrote under a name, or None"
     element = root.find(f'.//{_META_KEY}/{name}')
@@ -132,7 +122,12 @@ def _find_value(root, name):
 
 def _open_xml(data, weights):
     "(metadata as text, its seal, the seal its content has); Nones where there are none"
-    text,root = _parse_xml(data)
+    try:
+        text = data.decode()
+        root = ElementTree.fromstring(text)
+    except (UnicodeDecodeError, ElementTree.ParseError):
+        raise ValueError('damaged, or not an OpenVINO model') from None
+    if root.tag!='net': raise ValueError('not an OpenVINO model; it holds no net')
     meta_text,seal = _find_value(root, 'meta'),_find_value(root, 'sha256')
     has_tags = _OPENING_TAG in text and _CLOSING_TAG in text
     if meta_text is None or seal is None or not has_tags: return None,None,None
