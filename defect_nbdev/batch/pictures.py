@@ -32,7 +32,7 @@ def pictures_of(
     prediction, # a Prediction
 )->tuple: # two data URIs: the surface, and the surface with the evidence
     "What a report shows of an answer"
-    return picture(prediction.image), picture(prediction.paint())
+    return picture(prediction.image), picture(prediction.draw_overlay())
 
 # %% ../../nbs/batch/04_pictures.ipynb #look
 def _look(r, inspector):

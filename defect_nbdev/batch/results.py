@@ -245,7 +245,7 @@ def _picture(self:Results, f, o):
     "Save an overlay; its place below the results' folder"
     key = f'{_key(f):016x}'; stem = re.sub(r'[^\w.-]+', '_', Path(shown(f)).stem)[:80]; at = Path('heatmaps')/key[:2]/f'{stem}-{key[:8]}.jpg'
     (self.out/at).parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(self.out/at, lambda p: Image.fromarray(o.paint()).save(p, 'JPEG', quality=90))
+    write_atomic(self.out/at, lambda p: Image.fromarray(o.draw_overlay()).save(p, 'JPEG', quality=90))
     return at.as_posix()
 
 # %% ../../nbs/batch/02_results.ipynb #outcome

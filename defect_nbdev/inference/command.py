@@ -15,7 +15,7 @@ from ..core.cli import command, import_optional
 from ..core.images import read_image, resize_to
 from ..core.models import find_model
 
-# %% ../../nbs/inference/10_command.ipynb #parts
+# %% ../../nbs/inference/10_command.ipynb #read-split
 def read_split(
     model, # a saved model's folder, or the name of one that comes with the package
     data, # folder with the images it was trained on
@@ -37,6 +37,7 @@ def read_split(
     raise ValueError(f'{data}: holds {len(train)} of the images the model learned from and '
                      f'{len(valid)} of those that judged it; give the folder it was trained on.')
 
+# %% ../../nbs/inference/10_command.ipynb #read-pixels
 def read_pixels(
     samples, # Samples
     size:int, # side of the model's square, pixels
@@ -44,7 +45,7 @@ def read_pixels(
     "Images as an engine takes them"
     return np.stack([resize_to(read_image(sample.path), size) for sample in samples])
 
-# %% ../../nbs/inference/10_command.ipynb #export-path
+# %% ../../nbs/inference/10_command.ipynb #check-options
 _SUFFIXES = {'onnx':'.onnx', 'openvino':'.xml'}
 
 def _check_options(to, int8, data):
@@ -55,6 +56,7 @@ def _check_options(to, int8, data):
         raise ValueError('8 bits need --data: the folder with the images the model was trained '
                          'on, to set their scales and to compare on.')
 
+# %% ../../nbs/inference/10_command.ipynb #export-path
 def _export_path(model, to, int8, out):
     "The file to write; refuses another ending and a folder that is not there"
     suffix = _SUFFIXES[to]

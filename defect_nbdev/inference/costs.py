@@ -25,6 +25,7 @@ def action_cost(
 
 def _is_cost(value): return type(value) in (int, float) and 0<=value<math.inf
 
+# %% ../../nbs/inference/09_costs.ipynb #explain-row
 def _explain_row(costs, action, classes):
     "What is wrong with an action's costs, None if nothing"
     for label,value in costs[action].items():
@@ -63,13 +64,14 @@ def read_costs(
         raise ValueError(f'{path}: not valid JSON ({e}).') from None
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
-# %% ../../nbs/inference/09_costs.ipynb #decide
+# %% ../../nbs/inference/09_costs.ipynb #expected-cost
 def _expected_cost(probabilities, costs, action, unknown):
     if not unknown:
         return sum(p*action_cost(costs, action, label) for label,p in probabilities.items())
     if 'unknown' in costs[action]: return costs[action]['unknown']
     return max(action_cost(costs, action, label) for label in probabilities)
 
+# %% ../../nbs/inference/09_costs.ipynb #choose-action
 def choose_action(
     probabilities:dict, # class -> probability, calibrated
     costs:dict, # see `check_costs`
@@ -80,6 +82,7 @@ def choose_action(
     action = min(expected, key=expected.get)
     return action,expected[action]
 
+# %% ../../nbs/inference/09_costs.ipynb #decide
 @patch
 def decide(self:Prediction,
     costs:dict, # see `check_costs`

@@ -35,6 +35,7 @@ class EngineOutputs(NamedTuple):
     verdicts:np.ndarray|None # (B,) of 'accept', 'review' and 'unknown'
     heatmaps:np.ndarray # (B,n,g,g) float32, 0 or more, 1 is drawn in full colour; one a class
 
+# %% ../../nbs/inference/02_engines.ipynb #outputs
 _DTYPES = { # of a graph's outputs, by their names; a verdict is an index
     'logits':np.float32, 'probabilities':np.float32, 'sets':bool,
     'unknown_score':np.float32, 'verdict':np.int64, 'heatmaps':np.float32}
@@ -96,11 +97,12 @@ def _map_correlation(maps, other):
     both_constant = np.abs(a-b).max(1)<1e-3
     return float(np.where(norms>1e-12, correlations, both_constant).mean())
 
-# %% ../../nbs/inference/02_engines.ipynb #gap
+# %% ../../nbs/inference/02_engines.ipynb #share-equal
 def _relative_difference(a, b): return np.abs(a-b)/(1+np.abs(b))
 
 def _share_equal(a, b): return float((a==b).mean())
 
+# %% ../../nbs/inference/02_engines.ipynb #gap
 def compare_outputs(
     outputs:EngineOutputs, # of one engine
     reference:EngineOutputs, # of another, for the same images
@@ -130,6 +132,7 @@ def encode_array(
     packed = base64.b64encode(zlib.compress(array.tobytes(), 9)).decode()
     return {'dtype':str(array.dtype), 'shape':list(array.shape), 'zlib':packed}
 
+# %% ../../nbs/inference/02_engines.ipynb #decode-array
 def decode_array(
     encoded:dict, # from `encode_array`
 )->np.ndarray: # read-only
@@ -137,7 +140,7 @@ def decode_array(
     data = zlib.decompress(base64.b64decode(encoded['zlib']))
     return np.frombuffer(data, encoded['dtype']).reshape(encoded['shape'])
 
-# %% ../../nbs/inference/02_engines.ipynb #golden
+# %% ../../nbs/inference/02_engines.ipynb #record-golden
 def record_golden(
     engine:Engine, # whose answers are right
     image:np.ndarray, # RGB (size,size,3) uint8
@@ -150,6 +153,7 @@ def record_golden(
     answers = {name:encode_array(a) for name,a in outputs.items() if a is not None}
     return {'png':base64.b64encode(png.getvalue()).decode(), 'answers':answers, 'allowed':allowed}
 
+# %% ../../nbs/inference/02_engines.ipynb #read-golden
 def _read_golden(golden):
     "Pixels (1,size,size,3) and EngineOutputs from what `record_golden` made"
     png = io.BytesIO(base64.b64decode(golden['png']))
@@ -226,16 +230,21 @@ class OpenVinoEngine(ExportedEngine):
         self._names = [next(name for name in output.get_names() if name in OUTPUTS)
                        for output in self._model.outputs]
         self._local = threading.local()
-    def compute(self, pixels):
-        # each thread has a request of its own
-        if not hasattr(self._local, 'request'):
-            self._local.request = self._model.create_infer_request()
-        request = self._local.request
-        request.infer([pixels], share_inputs=True)
-        return {name:request.get_output_tensor(i).data.copy()
-                for i,name in enumerate(self._names)}
 
-# %% ../../nbs/inference/02_engines.ipynb #load-engine
+# %% ../../nbs/inference/02_engines.ipynb #openvino-compute
+@patch
+def compute(self:OpenVinoEngine,
+    pixels:np.ndarray, # RGB (B,size,size,3) uint8
+)->dict: # name of OUTPUTS -> array
+    "Outputs of a batch; each thread has a request of its own"
+    if not hasattr(self._local, 'request'):
+        self._local.request = self._model.create_infer_request()
+    request = self._local.request
+    request.infer([pixels], share_inputs=True)
+    return {name:request.get_output_tensor(i).data.copy()
+            for i,name in enumerate(self._names)}
+
+# %% ../../nbs/inference/02_engines.ipynb #choose-engine
 def _choose_engine(path, engine):
     "'onnx' or 'openvino', or a ValueError with one sentence"
     suffix = Path(path).suffix
@@ -249,6 +258,7 @@ def _choose_engine(path, engine):
     if suffix=='.xml': return 'openvino'
     return 'openvino' if is_installed('openvino') and not is_installed('onnxruntime') else 'onnx'
 
+# %% ../../nbs/inference/02_engines.ipynb #load-engine
 def load_engine(
     path, # .onnx or .xml from `defect_export`
     threads:int|None=None, # None for all that this process may use

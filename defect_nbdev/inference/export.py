@@ -47,7 +47,7 @@ def to_onnx(
                           dynamo=False)
     return onnx_model.getvalue()
 
-# %% ../../nbs/inference/05_export.ipynb #to-openvino
+# %% ../../nbs/inference/05_export.ipynb #serialize
 def _serialize(model):
     "XML and weights of a model in OpenVINO's memory"
     openvino = import_optional('openvino', 'openvino')
@@ -56,6 +56,7 @@ def _serialize(model):
         openvino.save_model(model, path, compress_to_fp16=False)
         return path.read_text(encoding='utf-8'), path.with_suffix('.bin').read_bytes()
 
+# %% ../../nbs/inference/05_export.ipynb #to-openvino
 def to_openvino(
     graph:bytes, # from `to_onnx`
 )->tuple: # (XML, weights), not sealed
@@ -100,12 +101,13 @@ def explain_difference(
     for title,(name,limit) in zip(titles, MIN_AGREEMENT.items()):
         if not found[name]>=limit: return f'{title} is {found[name]:.4f}, {limit} is the least'
 
-# %% ../../nbs/inference/05_export.ipynb #compare-engines
+# %% ../../nbs/inference/05_export.ipynb #run-in-batches
 def _run_in_batches(engine, pixels, batch):
     parts = [engine.run(pixels[i:i+batch]) for i in range(0, len(pixels), batch)]
     columns = [None if column[0] is None else np.concatenate(column) for column in zip(*parts)]
     return EngineOutputs(*columns)
 
+# %% ../../nbs/inference/05_export.ipynb #compare-engines
 def compare_engines(
     engine:Engine, # to be checked
     reference:Engine, # what it should say
@@ -127,7 +129,7 @@ def trial_images(
     blank = np.full((size,size,3), 128, np.uint8)
     return np.stack([*(resize_to(to_rgb(image), size) for image in steel), noise, blank])
 
-# %% ../../nbs/inference/05_export.ipynb #write-export
+# %% ../../nbs/inference/05_export.ipynb #installed-version
 _ALLOWED_AT_LOAD = {'fp32':{name:10*limit for name,limit in MAX_DIFFERENCE.items()},
                     'int8':{'logits':1., 'probabilities':.1, 'heatmaps':.15}}
 
@@ -135,6 +137,7 @@ def _installed_version(package):
     try: return version(package)
     except PackageNotFoundError: return None
 
+# %% ../../nbs/inference/05_export.ipynb #write-sealed
 def _write_sealed(path, content, meta):
     "Whole or not at all; an .xml after its weights"
     if path.suffix=='.onnx':
@@ -144,7 +147,7 @@ def _write_sealed(path, content, meta):
     write_atomic(path.with_suffix('.bin'), lambda temporary: temporary.write_bytes(weights))
     write_text(path, seal_xml(xml, weights, meta))
 
-# %% ../../nbs/inference/05_export.ipynb #checked
+# %% ../../nbs/inference/05_export.ipynb #trial-result
 class _Trial(NamedTuple):
     "An export that was tried out"
     content:object # an ONNX model, or (XML, weights)
@@ -152,6 +155,7 @@ class _Trial(NamedTuple):
     found:dict # what differs from PyTorch
     reason:str|None # why it is too far off
 
+# %% ../../nbs/inference/05_export.ipynb #try-export
 def _try_export(content, reference, path, meta, pixels):
     "Write to a temporary folder, load and compare"
     golden = record_golden(reference, pixels[0], {})
@@ -162,6 +166,7 @@ def _try_export(content, reference, path, meta, pixels):
         found = compare_engines(engine, reference, pixels)
     return _Trial(content, engine, found, explain_difference(found, meta['precision']))
 
+# %% ../../nbs/inference/05_export.ipynb #try-quantized
 def _try_quantized(graph, calibration_images, reference, path, meta, pixels):
     "(trial, metadata) in 8 bits, with as many first blocks in 32 bits as the answers need"
     for n in range(len(reference.model.backbone.blocks)):
@@ -179,6 +184,7 @@ def _export_metadata(engine, precision):
     versions = {**engine.meta['versions'], **versions}
     return {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':versions}
 
+# %% ../../nbs/inference/05_export.ipynb #check-suffix
 def _check_suffix(path, precision):
     if path.suffix not in ('.onnx', '.xml'):
         raise ValueError(f'{path}: an exported model ends in .onnx or .xml.')
@@ -186,6 +192,7 @@ def _check_suffix(path, precision):
         raise ValueError(f'{path}: 8 bits are exported for OpenVINO only, to a file that ends in '
                          '.xml.')
 
+# %% ../../nbs/inference/05_export.ipynb #comparison-images
 def _comparison_images(generated, validation_images, precision):
     "In 8 bits real images alone, if there are some: limits on shares are about those"
     if validation_images is None: return generated

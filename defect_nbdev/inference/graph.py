@@ -12,11 +12,15 @@ import math
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .engines import OUTPUTS
 from .torch_engine import TorchEngine
 from ..uncertainty.confidence import Confidence
+
+# %% ../../nbs/inference/04_graph.ipynb #squared-distances
+def _squared_distances(x, means): return (x[:,None] - means).square().sum(2) # (B,C)
 
 # %% ../../nbs/inference/04_graph.ipynb #mahalanobis
 class MahalanobisScore(nn.Module):
@@ -44,9 +48,7 @@ class MahalanobisScore(nn.Module):
         squares = squares + _squared_distances(outside, self.means_outside)
         return squares.amin(1).sqrt()
 
-def _squared_distances(x, means): return (x[:,None] - means).square().sum(2) # (B,C)
-
-# %% ../../nbs/inference/04_graph.ipynb #strange
+# %% ../../nbs/inference/04_graph.ipynb #neighbour-score
 class NeighbourScore(nn.Module):
     "One minus the cosine similarity to the k-th nearest remembered image"
     def __init__(self,
@@ -60,6 +62,7 @@ class NeighbourScore(nn.Module):
         similarities = F.normalize(features)@self.bank.T
         return 1 - similarities.topk(self.k, 1).values[:,-1]
 
+# %% ../../nbs/inference/04_graph.ipynb #logit-scores
 def _energy(features, logits): return -logits.logsumexp(1)
 
 def _max_probability(features, logits):
@@ -67,7 +70,7 @@ def _max_probability(features, logits):
     ordered = logits.topk(logits.shape[1], 1).values
     return ordered[:,1:].logsumexp(1) - ordered[:,0]
 
-# %% ../../nbs/inference/04_graph.ipynb #standard
+# %% ../../nbs/inference/04_graph.ipynb #raw-score
 def _raw_score(novelty):
     "The raw score of a Novelty, a module or a function of features and logits"
     memory = {name:tensor.double() for name,tensor in novelty.memory.items()}
@@ -99,6 +102,11 @@ class NoveltyScore(nn.Module):
         else: raw = self.raw(features, logits)
         return (raw - self.centre)/self.spread
 
+# %% ../../nbs/inference/04_graph.ipynb #temperature
+def _temperature(calibrator, scores):
+    growth = F.softplus(scores - calibrator.s0).log1p()
+    return (math.log(calibrator.t0) + calibrator.a*growth).exp().clamp(max=1e3)
+
 # %% ../../nbs/inference/04_graph.ipynb #judge
 class PostProcess(nn.Module):
     "A Confidence as tensor operations"
@@ -111,21 +119,21 @@ class PostProcess(nn.Module):
         self.novelty_threshold = min(confidence.novelty_threshold + 1e-4, 3e38)
         thresholds = np.minimum(confidence.thresholds, 2.) + 1e-6
         self.register_buffer('thresholds', torch.from_numpy(thresholds).float())
-    def _temperature(self, scores):
-        c = self.calibrator
-        log_temperature = math.log(c.t0) + c.a*F.softplus(scores - c.s0).log1p()
-        return log_temperature.exp().clamp(max=1e3)
-    def forward(self,
-        logits:Tensor, # (B,C)
-        features:Tensor, # texture (B,E)
-    )->tuple: # probabilities (B,C), sets (B,C) bool, scores (B,), indices in VERDICTS (B,)
-        scores = self.novelty(features, logits)
-        probs = (logits/self._temperature(scores)[:,None]).softmax(1)
-        columns = torch.arange(logits.shape[1], device=logits.device)
-        sets = (1-probs<=self.thresholds) | (columns==probs.argmax(1, keepdim=True))
-        unsure = (sets.int().sum(1)>1) | (probs.amax(1)<self.accept_at)
-        verdicts = torch.where(scores>self.novelty_threshold, 2, unsure.long())
-        return probs, sets, scores, verdicts
+
+# %% ../../nbs/inference/04_graph.ipynb #postprocess-forward
+@patch
+def forward(self:PostProcess,
+    logits:Tensor, # (B,C)
+    features:Tensor, # texture (B,E)
+)->tuple: # probabilities (B,C), sets (B,C) bool, scores (B,), indices in VERDICTS (B,)
+    "Everything that follows the network"
+    scores = self.novelty(features, logits)
+    probs = (logits/_temperature(self.calibrator, scores)[:,None]).softmax(1)
+    columns = torch.arange(logits.shape[1], device=logits.device)
+    sets = (1-probs<=self.thresholds) | (columns==probs.argmax(1, keepdim=True))
+    unsure = (sets.int().sum(1)>1) | (probs.amax(1)<self.accept_at)
+    verdicts = torch.where(scores>self.novelty_threshold, 2, unsure.long())
+    return probs, sets, scores, verdicts
 
 # %% ../../nbs/inference/04_graph.ipynb #graph
 class ExportGraph(nn.Module):
@@ -147,7 +155,7 @@ class ExportGraph(nn.Module):
         if self.postprocess is None: return logits, logits.softmax(1), maps
         return (logits, *self.postprocess(logits, texture), maps)
 
-# %% ../../nbs/inference/04_graph.ipynb #padding
+# %% ../../nbs/inference/04_graph.ipynb #input-sizes
 def _input_sizes(net, inputs, kind):
     "Module -> (h,w) of what it gets, for modules of a class of that name"
     sizes = {}
@@ -158,12 +166,13 @@ def _input_sizes(net, inputs, kind):
     for handle in handles: handle.remove()
     return sizes
 
+# %% ../../nbs/inference/04_graph.ipynb #same-padding
 def _same_padding(size, stride, kernel, dilation):
     "(before, after) along one side of what gives ceil(size/stride) places"
     total = max((math.ceil(size/stride)-1)*stride + (kernel-1)*dilation + 1 - size, 0)
     return total//2, total - total//2
 
-# %% ../../nbs/inference/04_graph.ipynb #fix-padding
+# %% ../../nbs/inference/04_graph.ipynb #padded-conv
 def _padded_conv(conv, size):
     "A convolution behind constant padding, with the weights of one that pads by itself"
     sides = zip(size, conv.stride, conv.kernel_size, conv.dilation)
@@ -173,6 +182,7 @@ def _padded_conv(conv, size):
     plain.weight,plain.bias = conv.weight,conv.bias
     return nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain).eval()
 
+# %% ../../nbs/inference/04_graph.ipynb #fix-padding
 def fix_padding(
     net:nn.Module, # changed in place
     *inputs, # what it will be called with

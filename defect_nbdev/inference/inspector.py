@@ -48,12 +48,13 @@ class Inspector(GetAttr):
         facts = self.engine.meta['backbone'], f'{self.engine.size} px'
         return f"Inspector({', '.join(facts)}, {len(self.classes)} classes)"
 
+# %% ../../nbs/inference/07_inspector.ipynb #model-limits
 def _model_limits(engine):
     "Those that the model learned from its images, or else the general ones"
     learned = engine.meta.get('quality')
     return Limits.from_dict(learned) if learned else Limits()._replace(side_min=engine.size/2)
 
-# %% ../../nbs/inference/07_inspector.ipynb #inspector-steps
+# %% ../../nbs/inference/07_inspector.ipynb #prepared-image
 class PreparedImage(NamedTuple):
     "An image that is ready for the engine"
     image:np.ndarray # as read (H,W,3) uint8
@@ -61,6 +62,7 @@ class PreparedImage(NamedTuple):
     quality:Quality # what was measured
     milliseconds:float # that this took
 
+# %% ../../nbs/inference/07_inspector.ipynb #inspector-steps
 @patch
 def prepare(self:Inspector,
     src, # a path, a file's bytes, a PIL image, or an array (see `read_image`)
@@ -86,7 +88,7 @@ def _confidence_fields(outputs, i, classes, is_spoiled):
     score = float(outputs.unknown_scores[i])
     return dict(verdict=verdict, label_set=label_set, unknown_score=score)
 
-# %% ../../nbs/inference/07_inspector.ipynb #inspector-tell
+# %% ../../nbs/inference/07_inspector.ipynb #to-prediction
 @patch
 def to_prediction(self:Inspector,
     prepared:PreparedImage, # from `prepare`
@@ -110,7 +112,7 @@ def to_prediction(self:Inspector,
         model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash,
         **_confidence_fields(outputs, i, self.classes, bool(spoiled_by)))
 
-# %% ../../nbs/inference/07_inspector.ipynb #inspector-ask
+# %% ../../nbs/inference/07_inspector.ipynb #predict-batch
 @patch
 def predict_batch(self:Inspector,
     batch:list, # of `PreparedImage`
@@ -141,13 +143,14 @@ def __call__(self:Inspector,
         predictions.append(prediction)
     return predictions
 
-# %% ../../nbs/inference/07_inspector.ipynb #load-inspector
+# %% ../../nbs/inference/07_inspector.ipynb #cached-export
 def _cached_export(folder, engine):
     "Where the exported copy of a folder's model lies in the user's cache"
     cache = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
     suffix = '.onnx' if engine=='onnx' else '.xml'
     return Path(cache)/'defect_nbdev'/f'{folder_hash(folder)}-{__version__}{suffix}'
 
+# %% ../../nbs/inference/07_inspector.ipynb #load-exported
 def _load_exported(path, engine, threads):
     "An engine from an exported copy of a folder's model, made if there is none that can be used"
     folder = shipped_model() if path is None else find_model(path)
@@ -171,9 +174,10 @@ def _load_with_torch(path, device):
                           f'{hint}') from None
     return load_torch_engine(path, device)
 
-# %% ../../nbs/inference/07_inspector.ipynb #load-inspector-engine
+# %% ../../nbs/inference/07_inspector.ipynb #engines
 ENGINES = 'torch','onnx','openvino' # what can compute
 
+# %% ../../nbs/inference/07_inspector.ipynb #load-inspector
 def load_inspector(
     path=None, # a model's folder, a shipped model's name, an exported file; None for ResNet-50
     device:str|None=None, # for PyTorch: 'cpu', 'cuda', …; None for a GPU where there is one

@@ -67,7 +67,7 @@ def draw_overlay(self:Prediction,
 Prediction.overlay = property(Prediction.draw_overlay, doc='RGB (H,W,3) uint8')
 Prediction.paint = Prediction.draw_overlay # the old name, for one release
 
-# %% ../../nbs/inference/06_prediction.ipynb #prediction-explain
+# %% ../../nbs/inference/06_prediction.ipynb #check-target
 def check_target(
     target:str|None, # a class, or None for each image's answer
     classes, # that the model knows
@@ -76,6 +76,7 @@ def check_target(
     if target is None or target in classes: return
     raise ValueError(f"'{target}' is not a class of this model; it knows {', '.join(classes)}.")
 
+# %% ../../nbs/inference/06_prediction.ipynb #explain
 @patch
 def explain(self:Prediction,
     target:str, # the class to explain
@@ -84,13 +85,14 @@ def explain(self:Prediction,
     check_target(target, self.probabilities)
     return replace(self, target=target)
 
-# %% ../../nbs/inference/06_prediction.ipynb #prediction-regions
+# %% ../../nbs/inference/06_prediction.ipynb #scale-box
 def _scale_box(box, side, shape):
     "A `ScoredBox` on a grid of that side, in pixels of an image of shape (H,W)"
     h,w = shape
     return box._replace(xmin=round(box.xmin*w/side), ymin=round(box.ymin*h/side),
                         xmax=round(box.xmax*w/side), ymax=round(box.ymax*h/side))
 
+# %% ../../nbs/inference/06_prediction.ipynb #regions
 @patch
 def regions(self:Prediction,
     mm_per_pixel:float|None=None, # side of a pixel of the image, millimetres
@@ -103,6 +105,7 @@ def regions(self:Prediction,
     size = defect_severity(grid, config, mm_per_pixel, shape)
     return {'class':self.target, 'boxes':boxes, **size}
 
+# %% ../../nbs/inference/06_prediction.ipynb #severity
 @patch(as_prop=True)
 def severity(self:Prediction)->float: # in [0,1]
     "How much of the image the answered class takes"
@@ -117,7 +120,7 @@ def image_hash(
     sha256.update(np.ascontiguousarray(image))
     return sha256.hexdigest()
 
-# %% ../../nbs/inference/06_prediction.ipynb #prediction-record
+# %% ../../nbs/inference/06_prediction.ipynb #record
 @patch
 def record(self:Prediction)->dict: # plain JSON types
     "Everything but the pixels"
@@ -133,6 +136,7 @@ def record(self:Prediction)->dict: # plain JSON types
         'image_hash':image_hash(self.image), 'model_hash':self.model_hash,
         'preprocess_hash':self.preprocess_hash, 'milliseconds':self.milliseconds}
 
+# %% ../../nbs/inference/06_prediction.ipynb #to-json
 @patch
 def to_json(self:Prediction,
     **options # for `json.dumps`, as indent=1
@@ -140,11 +144,12 @@ def to_json(self:Prediction,
     "`record` as text"
     return json.dumps(self.record(), ensure_ascii=False, **options)
 
-# %% ../../nbs/inference/06_prediction.ipynb #prediction-html
+# %% ../../nbs/inference/06_prediction.ipynb #probability-row
 def _probability_row(label, probability):
     meter = f'<meter value="{probability:.4f}" style="width:9em"></meter>'
     return f'<tr><td>{escape(label)}</td><td>{meter}</td><td>{probability:.1%}</td></tr>'
 
+# %% ../../nbs/inference/06_prediction.ipynb #prediction-html
 @patch
 def _repr_html_(self:Prediction):
     rows = ''.join(_probability_row(*item) for item in self.probabilities.items())

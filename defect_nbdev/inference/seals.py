@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-# %% ../../nbs/inference/01_seals.ipynb #onnx-varint
+# %% ../../nbs/inference/01_seals.ipynb #encode-varint
 def _encode_varint(number):
     "A whole number as protocol buffers write it: seven bits a byte, the eighth if more follow"
     encoded = bytearray()
@@ -21,6 +21,7 @@ def _encode_varint(number):
         number >>= 7
     return bytes(encoded) + bytes([number])
 
+# %% ../../nbs/inference/01_seals.ipynb #onnx-varint
 def _decode_varint(data, start):
     "(number, where the next byte stands)"
     number = 0
@@ -30,11 +31,12 @@ def _decode_varint(data, start):
         if byte<128: return number,start+i+1
     raise ValueError('a number of more than 64 bits')
 
-# %% ../../nbs/inference/01_seals.ipynb #onnx-fields
+# %% ../../nbs/inference/01_seals.ipynb #encode-field
 def _encode_field(number, content):
     "A field of bytes"
     return _encode_varint(number<<3 | 2) + _encode_varint(len(content)) + content
 
+# %% ../../nbs/inference/01_seals.ipynb #onnx-fields
 def _read_fields(data):
     "Generator of (number, the whole field, its content) for each top-level field"
     data = memoryview(data)
@@ -50,7 +52,7 @@ def _read_fields(data):
         if end>len(data): raise ValueError('cut short')
         yield key>>3, data[start:end], content
 
-# %% ../../nbs/inference/01_seals.ipynb #onnx-seal
+# %% ../../nbs/inference/01_seals.ipynb #compute-seal
 _GRAPH,_METADATA_PROPS = 7,14 # numbers of fields
 _META_KEY,_SEAL_KEY = 'defect_nbdev','defect_nbdev_sha256'
 
@@ -60,11 +62,13 @@ def _compute_seal(meta_text, *parts):
     for part in parts: sha256.update(part)
     return sha256.hexdigest()
 
+# %% ../../nbs/inference/01_seals.ipynb #encode-entry
 def _encode_entry(key, value):
     "One pair of texts of `metadata_props`"
     pair = _encode_field(1, key.encode()) + _encode_field(2, value.encode())
     return _encode_field(_METADATA_PROPS, pair)
 
+# %% ../../nbs/inference/01_seals.ipynb #onnx-seal
 def seal_onnx(
     graph:bytes, # an ONNX model
     meta:dict, # plain JSON types
@@ -75,12 +79,13 @@ def seal_onnx(
     seal = _compute_seal(meta_text, kept)
     return kept + _encode_entry(_META_KEY, meta_text) + _encode_entry(_SEAL_KEY, seal)
 
-# %% ../../nbs/inference/01_seals.ipynb #onnx-open
+# %% ../../nbs/inference/01_seals.ipynb #decode-entry
 def _decode_entry(content):
     "(key, value) of one entry of `metadata_props`"
     texts = {number:text.tobytes().decode() for number,_,text in _read_fields(content)}
     return texts.get(1, ''),texts.get(2, '')
 
+# %% ../../nbs/inference/01_seals.ipynb #onnx-open
 def _open_onnx(data):
     "(metadata as text, its seal, the seal its content has); Nones where there are none"
     try:
@@ -114,12 +119,13 @@ def seal_xml(
     entry = f'<meta value={quoteattr(meta_text)}/><sha256 value="{seal}"/>'
     return f'{before}{_OPENING_TAG}{entry}{_CLOSING_TAG}{end}{after}'
 
-# %% ../../nbs/inference/01_seals.ipynb #xml-open
+# %% ../../nbs/inference/01_seals.ipynb #find-value
 def _find_value(root, name):
     "What `seal_xml` wrote under a name, or None"
     element = root.find(f'.//{_META_KEY}/{name}')
     return None if element is None else element.get('value')
 
+# %% ../../nbs/inference/01_seals.ipynb #xml-open
 def _open_xml(data, weights):
     "(metadata as text, its seal, the seal its content has); Nones where there are none"
     try:
@@ -153,7 +159,7 @@ def _explain_metadata(meta):
     if not wrong and type(meta['preprocess'].get('size')) is not int: wrong = ['preprocess']
     if wrong: return f"its metadata has no usable '{wrong[0]}'"
 
-# %% ../../nbs/inference/01_seals.ipynb #read-export
+# %% ../../nbs/inference/01_seals.ipynb #check-metadata
 def _check_metadata(meta_text, seal, expected_seal):
     "Metadata as a dict, or a ValueError with one sentence"
     if meta_text is None or seal is None:
@@ -166,10 +172,12 @@ def _check_metadata(meta_text, seal, expected_seal):
     if reason := _explain_metadata(meta): raise ValueError(reason)
     return {**meta, 'sha256':seal}
 
+# %% ../../nbs/inference/01_seals.ipynb #read-bytes
 def _read_bytes(path):
     try: return path.read_bytes()
     except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file.') from None
 
+# %% ../../nbs/inference/01_seals.ipynb #read-export
 def read_export(
     path, # .onnx, or .xml with its .bin beside it
 )->tuple: # (metadata, content of the file, weights of an .xml or None)

@@ -12,6 +12,8 @@ from contextlib import closing
 from itertools import islice
 from threading import Condition
 
+from fastcore.basics import patch
+
 from ..core.images import BadImage
 from .prediction import check_target
 
@@ -23,11 +25,6 @@ class MemoryBudget:
     ):
         self.max_bytes,self.changed = max_bytes,Condition()
         self.held,self.next_index,self.closed = 0,0,False
-    def wait(self, index):
-        "Wait until source `index` may be read"
-        def may_read():
-            return self.held<self.max_bytes or index<=self.next_index or self.closed
-        with self.changed: self.changed.wait_for(may_read)
     def _change(self, n_bytes, n_taken=0, close=False):
         with self.changed:
             self.held += n_bytes
@@ -38,7 +35,17 @@ class MemoryBudget:
     def take(self, n_bytes): self._change(-n_bytes, n_taken=1)
     def close(self): self._change(0, close=True)
 
-# %% ../../nbs/inference/08_stream.ipynb #read-ahead
+# %% ../../nbs/inference/08_stream.ipynb #budget-wait
+@patch
+def wait(self:MemoryBudget,
+    index:int, # which source
+):
+    "Wait until a source may be read"
+    def may_read():
+        return self.held<self.max_bytes or index<=self.next_index or self.closed
+    with self.changed: self.changed.wait_for(may_read)
+
+# %% ../../nbs/inference/08_stream.ipynb #prepare-within
 def _count_bytes(prepared): return 0 if isinstance(prepared, BadImage) else prepared.image.nbytes
 
 def _prepare_within(budget, prepare, source, index):
@@ -50,6 +57,7 @@ def _prepare_within(budget, prepare, source, index):
     budget.add(_count_bytes(prepared))
     return prepared
 
+# %% ../../nbs/inference/08_stream.ipynb #read-ahead
 def _read_ahead(pool, prepare, sources, max_ahead, max_bytes):
     "Generator of (source, prepared or BadImage), in order"
     sources,waiting,budget = enumerate(sources),deque(),MemoryBudget(max_bytes)
@@ -67,7 +75,7 @@ def _read_ahead(pool, prepare, sources, max_ahead, max_bytes):
             yield source,prepared
     finally: budget.close()
 
-# %% ../../nbs/inference/08_stream.ipynb #stream-batches
+# %% ../../nbs/inference/08_stream.ipynb #split-batches
 def _split_batches(pairs, batch, max_bytes):
     "Generator of lists of up to `batch` pairs; a list that holds `max_bytes` is full"
     group = []
@@ -79,6 +87,7 @@ def _split_batches(pairs, batch, max_bytes):
         group = []
     if group: yield group
 
+# %% ../../nbs/inference/08_stream.ipynb #predict-group
 def _predict_group(inspector, group, target):
     "(source, Prediction or BadImage) of one batch"
     good = [prepared for _,prepared in group if not isinstance(prepared, BadImage)]

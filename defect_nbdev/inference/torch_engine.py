@@ -20,11 +20,12 @@ from .engines import Engine
 from ..model import ModelConfig, ScratchDetector, load_model, pooled_embedding
 from ..uncertainty.confidence import Confidence, load_confidence
 
-# %% ../../nbs/inference/03_torch_engine.ipynb #pixels
+# %% ../../nbs/inference/03_torch_engine.ipynb #image-mean
 def _image_mean(x):
     "Mean of each image (B,1,1,1), one direction after the other"
     return x.mean(3, keepdim=True).mean(2, keepdim=True).mean(1, keepdim=True)
 
+# %% ../../nbs/inference/03_torch_engine.ipynb #normalize
 class Normalize(nn.Module):
     "uint8 pixels as the network wants them; what `eval_transform` does after the resize"
     def __init__(self,
@@ -43,7 +44,7 @@ class Normalize(nn.Module):
         x = x - _image_mean(x)
         return x/_image_mean(x.square()).sqrt().clamp(min=1)
 
-# %% ../../nbs/inference/03_torch_engine.ipynb #looker
+# %% ../../nbs/inference/03_torch_engine.ipynb #feature-pyramid
 class FeaturePyramid(nn.Module):
     "A backbone's levels; in an exported graph, names with /levels/ belong to the backbone"
     def __init__(self,
@@ -51,11 +52,9 @@ class FeaturePyramid(nn.Module):
     ):
         super().__init__()
         self.backbone = backbone
-    def forward(self,
-        x:Tensor, # (B,3,H,W)
-    )->list: # of features (B,C_i,h_i,w_i), fine to coarse
-        return self.backbone.levels(x)
+    def forward(self, x:Tensor)->list: return self.backbone.levels(x) # fine to coarse
 
+# %% ../../nbs/inference/03_torch_engine.ipynb #inference-model
 class InferenceModel(nn.Module):
     "From pixels to logits, texture and the heatmaps of all classes"
     def __init__(self,
@@ -66,15 +65,19 @@ class InferenceModel(nn.Module):
         super().__init__()
         self.model,self.reader,self.size = model.eval(),reader,preprocess.size
         self.pixels,self.levels = Normalize(preprocess),FeaturePyramid(model.backbone)
-    def forward(self,
-        pixels:Tensor, # RGB (B,size,size,3) uint8
-    )->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32
-        levels = self.levels(self.pixels(pixels))
-        evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
-        texture = pooled_embedding(levels, self.size)
-        return logits.float(), texture, evidence/self.model.evidence_scale
 
-# %% ../../nbs/inference/03_torch_engine.ipynb #about
+# %% ../../nbs/inference/03_torch_engine.ipynb #inference-forward
+@patch
+def forward(self:InferenceModel,
+    pixels:Tensor, # RGB (B,size,size,3) uint8
+)->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32
+    "One pass of the backbone"
+    levels = self.levels(self.pixels(pixels))
+    evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
+    texture = pooled_embedding(levels, self.size)
+    return logits.float(), texture, evidence/self.model.evidence_scale
+
+# %% ../../nbs/inference/03_torch_engine.ipynb #contract
 CONTRACT = ( # what an exported graph takes
     'RGB uint8 (B,size,size,3), each image squashed to the square by OpenCV: INTER_AREA if both '
     'sides are at least size, else INTER_LINEAR, none if it has the size; normalisation is part '
@@ -82,6 +85,7 @@ CONTRACT = ( # what an exported graph takes
 
 def _finite(value): return float(value) if np.isfinite(value) else None # JSON has no infinity
 
+# %% ../../nbs/inference/03_torch_engine.ipynb #confidence-metadata
 def _confidence_metadata(confidence):
     return {'calibrator':confidence.calibrator.to_dict(),
             'thresholds':[_finite(v) for v in confidence.thresholds],

@@ -45,7 +45,7 @@ def _inspect_api(desk):
             opacity: of the heatmap at full evidence, 0 to 1
         """
         if not image: refuse('There is no image.')
-        try: p = desk.ask(image); picture = (p.explain(target) if target else p).paint(.6 if opacity is None else opacity)
+        try: p = desk.ask(image); picture = (p.explain(target) if target else p).draw_overlay(.6 if opacity is None else opacity)
         except ValueError as e: refuse(e)
         return {'file':os.path.basename(image), **desk.note(p, image)[0], 'warnings':list(p.warnings)}, picture
     return inspect

@@ -86,7 +86,7 @@ def evidence_layer(
     side:int=400, # longest side of the picture, pixels
 )->str: # data URI of a PNG
     "The heatmap as a picture that is transparent where there is no evidence"
-    h = enlarge(p._map.astype(np.float32), _fit(p.image.shape[:2], side)); im = Image.fromarray(np.round(h*255).astype(np.uint8)); im.putpalette(_PALETTE)
+    h = enlarge(p.target_map.astype(np.float32), _fit(p.image.shape[:2], side)); im = Image.fromarray(np.round(h*255).astype(np.uint8)); im.putpalette(_PALETTE)
     return _uri(im, 'PNG', transparency=bytes(range(256)))
 
 # %% ../../nbs/web/02_components.ipynb #view

@@ -149,7 +149,7 @@ PICTURES = 200 # that a gallery shows
 def _caption(row): return f"{row['file']}: {row['label']} {row['confidence']:.0%}, {VERDICT_TITLES[row['verdict']].lower()}"
 
 def _small(p, path, side=320):
-    im = Image.fromarray(p.paint()); im.thumbnail((side, side)); im.save(path, 'JPEG', quality=85); return str(path)
+    im = Image.fromarray(p.draw_overlay()); im.thumbnail((side, side)); im.save(path, 'JPEG', quality=85); return str(path)
 
 @patch
 def _results(self:AppService, folder, rows, summary):
@@ -287,7 +287,7 @@ def self_tests(
     inspector:Inspector, # to be questioned
 )->list: # of `Checked`
     "Questions that a working model answers yes to"
-    a,b = (make_steel(c, seed=7).image for c in ('Scratches', 'Patches')); t0 = time.perf_counter(); p = inspector(a); ms = (time.perf_counter()-t0)*1e3; again,among = inspector(a),inspector.ask([inspector.prepare(x) for x in (b, a)])[1]
+    a,b = (make_steel(c, seed=7).image for c in ('Scratches', 'Patches')); t0 = time.perf_counter(); p = inspector(a); ms = (time.perf_counter()-t0)*1e3; again,among = inspector(a),inspector.predict_batch([inspector.prepare(x) for x in (b, a)])[1]
     off = lambda q: max(abs(np.subtract(*(list(x.probabilities.values()) for x in (p, q)))).max(), abs(p.maps.astype(float)-q.maps).max()); total = sum(p.probabilities.values()); good,words = _golden(inspector)
     return [Checked('the same image gets the same answer twice', off(again)==0, f'largest difference {off(again):.1g}'), Checked('an image gets the same answer among others', off(among)<=1e-2, f'largest difference {off(among):.1g}'),
             Checked('probabilities sum to one', abs(total-1)<=1e-3, f'{total:.6f}'), Checked('heatmaps are numbers, none below zero', bool(np.isfinite(p.maps).all() and p.maps.min()>=0), f'{p.maps.min():.3g} to {p.maps.max():.3g}'),
