@@ -27,7 +27,7 @@ def _inspect_endpoint(service):
         try:
             prediction = service.predict(image)
             explained = prediction.explain(target) if target else prediction
-            picture = explained.paint(.6 if opacity is None else opacity)
+            picture = explained.draw_overlay(.6 if opacity is None else opacity)
         except ValueError as e:
             raise page_error(e) from None
         record,_ = service.record_answer(prediction, image)

@@ -236,7 +236,7 @@ def _caption(row):
 
 # %% ../../nbs/web/04_service.ipynb #save-overlay
 def _save_overlay(prediction, path, side=320):
-    picture = Image.fromarray(prediction.paint())
+    picture = Image.fromarray(prediction.draw_overlay())
     picture.thumbnail((side, side))
     picture.save(path, 'JPEG', quality=85)
     return str(path)
@@ -498,7 +498,7 @@ def _check_repeats(inspector, image, other, answer):
     "The same image twice, and among others"
     same = _difference(answer, inspector(image))
     prepared = [inspector.prepare(x) for x in (other, image)]
-    among = _difference(answer, inspector.ask(prepared)[1])
+    among = _difference(answer, inspector.predict_batch(prepared)[1])
     return [CheckResult('the same image gets the same answer twice', same==0,
                         f'largest difference {same:.1g}'),
             CheckResult('an image gets the same answer among others', among<=1e-2,
