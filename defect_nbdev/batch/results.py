@@ -272,7 +272,7 @@ def _save_heatmap(self:Results, item, prediction):
     place = Path('heatmaps')/digits[:2]/f'{stem}-{digits[:8]}.jpg'
     path = self.out/place
     path.parent.mkdir(parents=True, exist_ok=True)
-    overlay = Image.fromarray(prediction.paint())
+    overlay = Image.fromarray(prediction.draw_overlay())
     write_atomic(path, lambda p: overlay.save(p, 'JPEG', quality=90))
     return place.as_posix()
 
