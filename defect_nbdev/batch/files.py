@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from ..core.files import IMAGE_SUFFIXES, natural_key
 from ..core.images import BadImage
-from ..inference import stream as _stream # noqa: F401 adds Inspector.stream
 from ..inference.inspector import Inspector
 
 # %% ../../nbs/batch/01_files.ipynb #input-file

@@ -24,7 +24,7 @@ from ..core.files import write_atomic
 from ..core.images import BadImage
 from ..core.tables import TABLE_FORMATS, write_table
 from ..core.verdicts import VERDICT_WORDS
-from ..inference import costs as _costs # noqa: F401 adds Prediction.decide
+from ..inference.costs import choose_action
 from ..inference.inspector import Inspector
 from ..monitoring.rows import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
 from ..monitoring.rows import path_to_text, record_from_row, table_row
@@ -211,7 +211,9 @@ def to_inspection(
     if isinstance(outcome, BadImage): return Inspection(path, None, key=key, error=str(outcome))
     record = outcome.record()
     record.update(defect_area(record, mm_per_px))
-    if costs is not None: record['action'],record['expected_cost'] = outcome.decide(costs)
+    if costs is not None:
+        action = choose_action(record['probabilities'], costs, record['verdict']=='unknown')
+        record['action'],record['expected_cost'] = action
     return Inspection(path, record, outcome.image, key=key)
 
 # %% ../../nbs/batch/02_results.ipynb #to-row
