@@ -25,19 +25,20 @@ import numpy as np
 from PIL import Image
 from fastcore.basics import patch
 
+from ..batch.files import predict_files
 from ..batch.report import write_report
-from ..batch.results import columns, table_row, write_table
-from ..batch.run import predict_files
 from ..batch.summary import Summary
 from ..core.cli import cpu_count
 from ..core.html import data_uri
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
+from ..core.tables import write_table
 from ..core.verdicts import VERDICT_TITLES
 from ..datasets.synthetic import make_steel
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
-from ..monitoring.store import Ledger
+from ..monitoring.rows import COLUMN_TYPES, columns, table_row
+from ..monitoring.store import InspectionStore
 from ..strip.command import _greyed, save_scan
 from ..strip.reader import open_strip
 from ..strip.scan import fit_peaks, scan_strip
@@ -67,7 +68,7 @@ class AppService:
         self.keeps_all = ledger is not None
         self.path = Path(ledger) if ledger else default_store()
         self._load,self._model,self._lock = load,Future(),threading.Lock()
-        self._ledger = Ledger(ledger, keep_images=True) if ledger else None
+        self._ledger = InspectionStore(ledger, keep_images=True) if ledger else None
 
 # %% ../../nbs/web/04_service.ipynb #service-close
 @patch
@@ -105,11 +106,11 @@ def wait_until_ready(self:AppService):
 
 # %% ../../nbs/web/04_service.ipynb #service-ledger
 @patch(as_prop=True)
-def ledger(self:AppService)->Ledger: # made when it is first needed
+def ledger(self:AppService)->InspectionStore: # made when it is first needed
     with self._lock:
         if self._ledger is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._ledger = Ledger(self.path, keep_images=True)
+            self._ledger = InspectionStore(self.path, keep_images=True)
         return self._ledger
 
 # %% ../../nbs/web/04_service.ipynb #make-loader
@@ -279,7 +280,7 @@ def save(self:_BatchRun):
                 'preprocessing hash':inspector.preprocess_hash}
     tables = [self.folder/'results.csv', self.folder/'results.parquet']
     for path in tables:
-        write_table(path, columns(inspector.classes), self.rows)
+        write_table(path, self.rows, columns(inspector.classes), COLUMN_TYPES)
     report = write_report(self.summary, self.folder/'report.html', settings=settings)
     return [str(path) for path in (*tables, report)]
 
@@ -396,7 +397,7 @@ def progress(self:_StripRun, work, interval):
 
 # %% ../../nbs/web/04_service.ipynb #strip-run-save
 @patch
-def save(self:_StripRun, scan, folder):
+def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
     save_scan(scan, folder, mm, model_hash=engine.model_hash)
@@ -423,7 +424,7 @@ def inspect_strip(self:AppService,
         work = pool.submit(run.scan)
         try:
             yield from map(StripProgress, run.progress(work, interval))
-            yield run.save(work.result(), folder)
+            yield run.finish(work.result(), folder)
         finally:
             run.left.set()
 
