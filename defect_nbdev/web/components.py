@@ -21,7 +21,8 @@ from ..core.images import to_rgb
 from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
 from ..explain.overlay import enlarge, heat_colors
 from ..inference.prediction import Prediction
-from ..strip.map import _colour as class_color, _lines as count_lines, _crop as crop_defect, _unit as length_unit
+from ..strip.map import _colour as class_color, _lines as count_lines
+from ..strip.map import _crop as crop_defect, _unit as length_unit
 from .uploads import safe_name
 
 # %% ../../nbs/web/02_components.ipynb #static-text
@@ -109,9 +110,8 @@ def evidence_layer(
     side:int=400, # longest side of the picture, pixels
 )->str: # data URI of a PNG
     "The heatmap as a picture that is transparent where there is no evidence"
-    heatmap = prediction.maps[list(prediction.probabilities).index(prediction.target)]
     size = _fit(prediction.image.shape[:2], side)
-    levels = np.round(enlarge(heatmap.astype(np.float32), size)*255).astype(np.uint8)
+    levels = np.round(enlarge(prediction.target_map.astype(np.float32), size)*255).astype(np.uint8)
     picture = Image.fromarray(levels)
     picture.putpalette(_PALETTE)
     return image_uri(picture, 'PNG', transparency=bytes(range(256)))

@@ -397,7 +397,7 @@ def progress(self:_StripRun, work, interval):
 
 # %% ../../nbs/web/04_service.ipynb #strip-run-save
 @patch
-def save(self:_StripRun, scan, folder):
+def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
     save_scan(scan, folder, mm, model_hash=engine.model_hash)
@@ -424,7 +424,7 @@ def inspect_strip(self:AppService,
         work = pool.submit(run.scan)
         try:
             yield from map(StripProgress, run.progress(work, interval))
-            yield run.save(work.result(), folder)
+            yield run.finish(work.result(), folder)
         finally:
             run.left.set()
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from app_load import ask, pngs, rss, start
 from defect_nbdev.core.files import write_text
-from defect_nbdev.web.uploads import UploadLimits
+
 
 SECRET = 'a-file-that-nobody-may-read'
 
