@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from ..core.cli import cpu_count, import_optional, is_installed
 from .seals import read_export
 
-# %% ../../nbs/inference/02_engines.ipynb #answers
+# %% ../../nbs/inference/02_engines.ipynb #engine-outputs
 class EngineOutputs(NamedTuple):
     "What an engine says of a batch; the three in the middle are None without a `Confidence`"
     logits:np.ndarray # (B,n) float32
@@ -102,7 +102,7 @@ def _relative_difference(a, b): return np.abs(a-b)/(1+np.abs(b))
 
 def _share_equal(a, b): return float((a==b).mean())
 
-# %% ../../nbs/inference/02_engines.ipynb #gap
+# %% ../../nbs/inference/02_engines.ipynb #compare-outputs
 def compare_outputs(
     outputs:EngineOutputs, # of one engine
     reference:EngineOutputs, # of another, for the same images

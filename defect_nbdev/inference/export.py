@@ -63,7 +63,7 @@ def to_openvino(
     "The same graph for OpenVINO"
     return _serialize(openvino_core().read_model(graph))
 
-# %% ../../nbs/inference/05_export.ipynb #quantised
+# %% ../../nbs/inference/05_export.ipynb #quantize
 def quantize(
     graph:bytes, # from `to_onnx`
     images:np.ndarray, # (N,size,size,3) uint8, to calibrate on: the model learned from them

@@ -107,7 +107,7 @@ def _temperature(calibrator, scores):
     growth = F.softplus(scores - calibrator.s0).log1p()
     return (math.log(calibrator.t0) + calibrator.a*growth).exp().clamp(max=1e3)
 
-# %% ../../nbs/inference/04_graph.ipynb #judge
+# %% ../../nbs/inference/04_graph.ipynb #postprocess
 class PostProcess(nn.Module):
     "A Confidence as tensor operations"
     def __init__(self,

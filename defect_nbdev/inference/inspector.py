@@ -62,7 +62,7 @@ class PreparedImage(NamedTuple):
     quality:Quality # what was measured
     milliseconds:float # that this took
 
-# %% ../../nbs/inference/07_inspector.ipynb #inspector-steps
+# %% ../../nbs/inference/07_inspector.ipynb #prepare
 @patch
 def prepare(self:Inspector,
     src, # a path, a file's bytes, a PIL image, or an array (see `read_image`)

@@ -51,7 +51,7 @@ class Prediction:
     def heatmap(self)->np.ndarray: # evidence for `target` (H,W) float32 in [0,1], absolute scale
         return enlarge(self.target_map.astype(np.float32), self.image.shape[:2])
 
-# %% ../../nbs/inference/06_prediction.ipynb #prediction-paint
+# %% ../../nbs/inference/06_prediction.ipynb #draw-overlay
 @patch(as_prop=True)
 def target_map(self:Prediction)->np.ndarray: # (g,g) float16, 0 or more
     "The evidence for `target`, on its grid"

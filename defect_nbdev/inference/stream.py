@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from ..core.images import BadImage
 from .prediction import check_target
 
-# %% ../../nbs/inference/08_stream.ipynb #stream-ahead
+# %% ../../nbs/inference/08_stream.ipynb #memory-budget
 class MemoryBudget:
     "Bytes that lie ready, and which source is the next in line"
     def __init__(self,
