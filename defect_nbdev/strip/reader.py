@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from ..core.images import BadImage, MAX_PIXELS, read_image, to_uint8
 from ..data import allocate_pixels
-from ..datasets.layouts import list_files
+from ..core.files import list_files
 
 # %% ../../nbs/strip/01_reader.ipynb #strip
 _BITS = (8, 10, 12, 14, 16)
