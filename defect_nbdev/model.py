@@ -362,13 +362,7 @@ class ModelConfig:
     versions:dict=field(default_factory=package_versions) # of the packages that trained it
     format:int=FORMAT # of the folder
 
-# %% ../nbs/01_model.ipynb #config-json
-@patch
-def to_json(self:ModelConfig)->str: # indented JSON
-    "The text of config.json"
-    fields = {'classes':list(self.classes), 'preprocess':self.preprocess.to_dict()}
-    return json.dumps({**asdict(self), **fields}, indent=2, ensure_ascii=False)
-
+# %% ../nbs/01_model.ipynb #parse-config
 def _parse_config(text, name):
     "The fields of a config.json as a dict, of a format that can be read"
     try: fields = json.loads(text)
@@ -383,6 +377,7 @@ def _parse_config(text, name):
                          f'{FORMAT}); update defect_nbdev.')
     return fields
 
+# %% ../nbs/01_model.ipynb #config-json
 @patch(cls_method=True)
 def from_json(cls:ModelConfig,
     text:str, # the content of a config.json
@@ -402,6 +397,12 @@ def from_json(cls:ModelConfig,
     return config
 
 # %% ../nbs/01_model.ipynb #config-wrong
+@patch
+def to_json(self:ModelConfig)->str: # indented JSON
+    "The text of config.json"
+    fields = {'classes':list(self.classes), 'preprocess':self.preprocess.to_dict()}
+    return json.dumps({**asdict(self), **fields}, indent=2, ensure_ascii=False)
+
 def _is_number(value): return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 @patch

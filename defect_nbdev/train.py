@@ -22,8 +22,8 @@ from fastcore.basics import patch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from tqdm.auto import tqdm
 
+from .core.cli import progress_bar
 from .data import reuse_memory
 from .datasets.layouts import evenly_spaced
 from .loss import FocalLoss
@@ -297,6 +297,7 @@ def train_epoch(self:Trainer,
         if self.accelerator.sync_gradients and progress['batch']<n_batches: on_step(self)
     return self._epoch_means()
 
+# %% ../nbs/03_train.ipynb #epoch-means
 @patch
 def _update(self:Trainer, bar):
     loss,right,n = (self.progress[k] for k in ('loss', 'right', 'n'))
@@ -337,7 +338,7 @@ def predict_logits(
         all_targets.append(y.cpu())
     return torch.cat(all_logits), torch.cat(all_targets)
 
-# %% ../nbs/03_train.ipynb #trainer-validate
+# %% ../nbs/03_train.ipynb #validate
 @patch(as_prop=True)
 def eval_model(self:Trainer)->ScratchDetector: # the averaged weights if EMA is on
     "The model that is validated and saved"
@@ -355,6 +356,7 @@ def validate(self:Trainer)->tuple: # (loss, accuracy) of the model that would be
     loss = self.loss(logits.to(device), y.to(device)).item()
     return loss, (logits.argmax(1)==y).float().mean().item()
 
+# %% ../nbs/03_train.ipynb #trainer-validate
 @patch
 def measure_cell_offset(self:Trainer)->float: # cells
     "Where the cells of the model that would be saved look, on 32 validation images of all classes"
@@ -363,7 +365,7 @@ def measure_cell_offset(self:Trainer)->float: # cells
     x = x.to(self.accelerator.device, memory_format=torch.channels_last)
     return cell_offset(self.eval_model, x)
 
-# %% ../nbs/03_train.ipynb #fit
+# %% ../nbs/03_train.ipynb #end-epoch
 @patch
 def end_epoch(self:Trainer,
     row:dict, # the epoch's numbers
@@ -378,6 +380,7 @@ def end_epoch(self:Trainer,
     self.history.append(row)
     return best
 
+# %% ../nbs/03_train.ipynb #fit
 @patch
 def run_epoch(self:Trainer,
     bar=None, # a tqdm bar over all batches of the training
@@ -404,9 +407,9 @@ def fit(self:Trainer,
     "Train for all epochs, or until patience ends"
     config,progress,n_batches = self.config,self.progress,len(self.train_loader)
     done = progress['epoch']*n_batches + progress['batch']
-    hidden = not self.accelerator.is_main_process or None # None: hidden where there is no terminal
-    with tqdm(total=config.epochs*n_batches, initial=done, unit='batch', disable=hidden,
-              mininterval=1) as bar:
+    show = None if self.accelerator.is_main_process else False
+    with progress_bar(config.epochs*n_batches, 'batch', show=show, initial=done,
+                      mininterval=1) as bar:
         while progress['epoch']<config.epochs:
             if config.patience and progress['since']>=config.patience: break
             bar.set_description(f"epoch {progress['epoch']+1}/{config.epochs}")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from ..core.weights import write_tensors
 from ..train import Trainer
 
-# %% ../../nbs/training/02_checkpoints.ipynb #random-state
+# %% ../../nbs/training/02_checkpoints.ipynb #random-state-part
 def random_state()->tuple: # (tensors by name; the others' states, ready for JSON)
     "The states of all random number generators of this process"
     tensors = {'rng.torch':torch.get_rng_state()}
@@ -28,6 +28,7 @@ def random_state()->tuple: # (tensors by name; the others' states, ready for JSO
     version,state,gauss = random.getstate()
     return tensors, {'numpy':[kind, keys.tolist(), *rest], 'python':[version, list(state), gauss]}
 
+# %% ../../nbs/training/02_checkpoints.ipynb #random-state
 def set_random_state(
     tensors:dict, # from `random_state`
     others:dict, # from `random_state`
@@ -59,7 +60,7 @@ def trainer_state(
         'rng':rng, 'rates':[group['lr'] for group in optimizer['param_groups']],
         'schedule':trainer.schedule.last_epoch}
 
-# %% ../../nbs/training/02_checkpoints.ipynb #trainer-load-state
+# %% ../../nbs/training/02_checkpoints.ipynb #laid-out-like
 def _subset(tensors, prefix):
     return {name.removeprefix(prefix):o for name,o in tensors.items() if name.startswith(prefix)}
 
@@ -68,6 +69,7 @@ def _laid_out_like(param, moment):
     layout = torch.empty_like(param, dtype=moment.dtype, memory_format=torch.preserve_format)
     return layout.copy_(moment)
 
+# %% ../../nbs/training/02_checkpoints.ipynb #trainer-load-state
 def _load_optimizer(optimizer, tensors, rates):
     "The moments of every parameter and the learning rates"
     params = [p for group in optimizer.param_groups for p in group['params']]
@@ -109,7 +111,7 @@ def save_checkpoint(
     record['format'] = CHECKPOINT_FORMAT
     write_tensors(path, tensors, {'state':json.dumps(record)})
 
-# %% ../../nbs/training/02_checkpoints.ipynb #load-checkpoint
+# %% ../../nbs/training/02_checkpoints.ipynb #read-checkpoint
 def _read_checkpoint(path):
     try:
         with safe_open(path, 'pt') as file: record = json.loads((file.metadata() or {})['state'])
@@ -117,6 +119,7 @@ def _read_checkpoint(path):
     except (SafetensorError, OSError, KeyError, ValueError) as e:
         raise ValueError(f'{path}: damaged, or not a checkpoint of a training ({e}).') from None
 
+# %% ../../nbs/training/02_checkpoints.ipynb #load-checkpoint
 def load_checkpoint(
     trainer:Trainer, # as it was when its training began: model, data and config the same
     path, # of the file

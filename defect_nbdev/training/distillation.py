@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..loss import dense_distillation_loss, distillation_loss, feature_loss
 from ..model import ScratchDetector
 
-# %% ../../nbs/training/01_distillation.ipynb #taught
+# %% ../../nbs/training/01_distillation.ipynb #level-shapes
 @torch.no_grad()
 def _level_shapes(backbone, size):
     "(channels, height, width) of each level for images of this size"
@@ -22,6 +22,7 @@ def _level_shapes(backbone, size):
     backbone.train(training)
     return [tuple(level.shape[1:]) for level in levels]
 
+# %% ../../nbs/training/01_distillation.ipynb #taught
 def matching_levels(
     student:nn.Module, # Backbone
     teacher:nn.Module, # Backbone
@@ -34,7 +35,7 @@ def matching_levels(
     pairs = [(ours[grid], theirs[grid]) for grid in common]
     return pairs or [(len(student.blocks)-1, len(teacher.blocks)-1)]
 
-# %% ../../nbs/training/01_distillation.ipynb #taught-class
+# %% ../../nbs/training/01_distillation.ipynb #distillationmodel
 class DistillationModel(nn.Module):
     "A student and the 1×1 convolutions that translate its features into a teacher's"
     def __init__(self,
@@ -48,16 +49,18 @@ class DistillationModel(nn.Module):
         convolutions = [nn.Conv2d(ours[i][0], theirs[j][0], 1) for i,j in self.pairs]
         self.translate = nn.ModuleList(convolutions)
 
+# %% ../../nbs/training/01_distillation.ipynb #forward
 @patch
 def forward(self:DistillationModel,
     x:Tensor, # images (B,3,H,W), normalised
 )->tuple: # (logits (B,n_classes), list of features (B,C',h,w), dense logits (B,n_classes,h,w))
     "The student's outputs, features in the teacher's channels"
     levels = self.student.backbone.levels(x)
+    logits = self.student.classify(levels[-1])
     features = [conv(levels[i]) for conv,(i,_) in zip(self.translate, self.pairs)]
-    last = levels[-1]
-    return self.student.classify(last), features, self.student.dense_logits(last)
+    return logits, features, self.student.dense_logits(levels[-1])
 
+# %% ../../nbs/training/01_distillation.ipynb #taught-class
 @patch
 def teacher_outputs(self:DistillationModel,
     teacher:ScratchDetector, # in eval mode

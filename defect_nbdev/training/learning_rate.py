@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ..train import Trainer
 from .checkpoints import restore_trainer, trainer_state
 
-# %% ../../nbs/training/03_learning_rate.ipynb #lr-range-test
+# %% ../../nbs/training/03_learning_rate.ipynb #endless
 def _set_rate(trainer, rate):
     "Set the head's learning rate, and the other groups' in proportion"
     for group in trainer.optimizer.param_groups:
@@ -21,6 +21,7 @@ def _set_rate(trainer, rate):
 def _endless(loader):
     while True: yield from loader
 
+# %% ../../nbs/training/03_learning_rate.ipynb #ramp
 def _ramp(trainer, rates):
     "Smoothed losses at rising learning rates, until they explode"
     losses,mean = [],0.
@@ -33,6 +34,7 @@ def _ramp(trainer, rates):
         if len(losses)>len(rates)//10 and losses[-1]>4*min(losses): break
     return losses
 
+# %% ../../nbs/training/03_learning_rate.ipynb #lr-range-test
 def lr_range_test(
     trainer:Trainer, # put back afterwards
     low:float=1e-6, # first learning rate
