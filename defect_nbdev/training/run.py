@@ -24,8 +24,8 @@ from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import write_table
 from defect_nbdev.data import (
-    AUGMENTS, Preprocess, SteelDataset, balanced, decode_images, eval_transform, make_loader,
-    train_transform,
+    AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images, eval_transform,
+    make_loader, train_transform,
 )
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
@@ -99,7 +99,7 @@ def _make_loaders(options, train, valid, preprocess, augment):
     transform,seed = train_transform(preprocess, augment),options.seed
     train_data = SteelDataset(train_images, y_train, transform, seed)
     valid_data = SteelDataset(valid_images, y_valid, eval_transform(preprocess))
-    weights = balanced(y_train) if options.balanced else None
+    weights = balanced_weights(y_train) if options.balanced else None
     return (make_loader(train_data, options.batch, True, options.workers, seed, weights),
             make_loader(valid_data, options.batch*2))
 
