@@ -7,8 +7,32 @@ __all__ = ['lr_range_test', 'plot_lr_range']
 
 # %% ../../nbs/training/03_learning_rate.ipynb #imports
 import numpy as np
+from matplotlib.figure import Figure
 
 from ..train import Trainer
+from .checkpoints import restore_trainer, trainer_state
+
+# %% ../../nbs/training/03_learning_rate.ipynb #endless
+def _set_rate(trainer, rate):
+    "Set the head's learning rate, and the other groups' in proportion"
+    for group in trainer.optimizer.param_groups:
+        group['lr'] = rate*group['initial_lr']/trainer.config.lr
+
+def _endless(loader):
+    while True: yield from loader
+
+# %% ../../nbs/training/03_learning_rate.ipynb #ramp
+def _ramp(trainer, rates):
+    "Smoothed losses at rising learning rates, until they explode"
+    losses,mean = [],0.
+    for rate,(x,y) in zip(rates, _endless(trainer.train_loader)):
+        _set_rate(trainer, rate)
+        try: loss,_ = trainer.step(x, y)
+        except FloatingPointError: break
+        mean = .9*mean + .1*loss
+        losses.append(mean/(1 - .9**(len(losses)+1)))
+        if len(losses)>len(rates)//10 and losses[-1]>4*min(losses): break
+    return losses
 
 # %% ../../nbs/training/03_learning_rate.ipynb #lr-range-test
 def lr_range_test(
@@ -18,17 +42,13 @@ def lr_range_test(
     steps:int=100, # batches, fewer if the loss explodes
 )->tuple: # (suggested rate, rates, smoothed losses)
     "Raise the learning rate until the loss explodes"
-    tensors,told = trainer.state(); before = {k:v.clone() for k,v in tensors.items()},told; trainer.begin_epoch()
-    scale = [g['initial_lr']/trainer.settings.lr for g in trainer.optimizer.param_groups]; rates,losses,mean,k = [],[],0.,0
-    try:
-        while k<steps and not (len(losses)>steps//10 and losses[-1]>4*min(losses)):
-            for x,y in trainer.train_loader:
-                lr = low*(high/low)**(k/(steps-1)); k += 1
-                for g,s in zip(trainer.optimizer.param_groups, scale): g['lr'] = lr*s
-                mean = .9*mean + .1*trainer.step(x, y)[0]; rates.append(lr); losses.append(mean/(1-.9**k))
-                if k==steps or (k>steps//10 and losses[-1]>4*min(losses)): break
-    except FloatingPointError: pass                                     # that is what we were waiting for
-    finally: trainer.load_state(*before)
+    tensors,record = trainer_state(trainer)
+    tensors = {name:o.clone() for name,o in tensors.items()}
+    rates = np.geomspace(low, high, steps).tolist()
+    trainer.begin_epoch()
+    try: losses = _ramp(trainer, rates)
+    finally: restore_trainer(trainer, tensors, record)
+    rates = rates[:len(losses)]
     return rates[int(np.argmin(losses))]/10, rates, losses
 
 # %% ../../nbs/training/03_learning_rate.ipynb #plot-lr-range
@@ -36,10 +56,12 @@ def plot_lr_range(
     suggested:float, # from `lr_range_test`
     rates:list, # from `lr_range_test`
     losses:list, # from `lr_range_test`
-): # a matplotlib Figure
+)->Figure: # of matplotlib
     "Loss against learning rate"
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(4.2,2.1), dpi=66, layout='constrained'); ax = fig.subplots()
-    ax.semilogx(rates, losses); ax.axvline(suggested, ls=':', color='C1', label=f'suggested: {suggested:.1g}')
-    ax.set(xlabel='learning rate', ylabel='smoothed loss', ylim=(0, 2*losses[0])); ax.legend(fontsize=8)
-    return fig
+    figure = Figure(figsize=(4.2,2.1), dpi=96, layout='constrained')
+    ax = figure.subplots()
+    ax.semilogx(rates, losses)
+    ax.axvline(suggested, ls=':', color='C1', label=f'suggested: {suggested:.1g}')
+    ax.set(xlabel='learning rate', ylabel='smoothed loss', ylim=(0, 2*losses[0]))
+    ax.legend(fontsize=9)
+    return figure

@@ -19,7 +19,7 @@ from defect_nbdev.datasets.layouts import class_indices
 from defect_nbdev.core.files import write_text
 from defect_nbdev.model import predict_batches, load_model
 from defect_nbdev.datasets.splits import apply_manifest, read_manifest
-from defect_nbdev.training.run import defect_train
+from defect_nbdev.training.command import defect_train
 
 BASE = dict(backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98, workers=0, confidence=False)
 FROM_NOTHING = dict(backbone='resnet14', weights=None, pretrained=False, lr=1e-3, epochs=6)

