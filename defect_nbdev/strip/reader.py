@@ -7,8 +7,6 @@ __all__ = ['CAMERA_BITS', 'MAX_SEGMENT', 'Strip', 'strip_from_array', 'open_stri
 
 # %% ../../nbs/strip/01_reader.ipynb #imports
 import math
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from PIL import Image
 from fastcore.basics import patch
 
 from ..core.images import BadImage, MAX_PIXELS, read_image, to_uint8
+from ..data import allocate_pixels
 from ..datasets.layouts import list_files
 
 # %% ../../nbs/strip/01_reader.ipynb #strip
@@ -46,7 +45,8 @@ class Strip:
 @patch
 def __repr__(self:Strip):
     parts = [self.name, f'{self.length:,}×{self.width:,} px', str(self.dtype)]
-    if self.dtype==np.uint16: parts[-1] += f', {self.bits} bits used'
+    if self.dtype==np.uint16:
+        parts[-1] += f', {self.bits} bits used'
     parts += [f'rows {start:,} to {stop:,} cannot be read' for start,stop in self.lost]
     return f'Strip({", ".join(parts)})'
 
@@ -80,7 +80,8 @@ def read_rows(self:Strip,
 )->np.ndarray: # grey (stop-start,width) or RGB (stop-start,width,3), uint8
     "Rows of the strip at 8 bits; zeros where they cannot be read"
     if not 0<=start<stop<=self.length:
-        raise ValueError(f'{self.name}: rows {start} to {stop} are not in a strip of {self.length}.')
+        raise ValueError(f'{self.name}: rows {start} to {stop} are not in '
+            f'a strip of {self.length}.')
     end = min(stop, self.readable)
     empty = np.zeros((0,self.width), self.dtype)
     rows = self._scale(self.read_raw(start, end, self.lost) if start<end else empty)
@@ -107,7 +108,8 @@ def strip_from_array(
     "A strip in memory"
     if pixels.ndim not in (2,3) or 0 in pixels.shape or pixels.shape[2:] not in ((), (3,)):
         raise BadImage(f'{name}: shape {pixels.shape} is not (length,width) or (length,width,3).')
-    def read_raw(start, stop, lost): return np.asarray(pixels[start:stop])
+    def read_raw(start, stop, lost):
+        return np.asarray(pixels[start:stop])
     return Strip(name, *pixels.shape[:2], pixels.dtype, read_raw, bits=bits)
 
 # %% ../../nbs/strip/01_reader.ipynb #raw
@@ -120,8 +122,8 @@ def _open_raw(path, dtype, offset, shape, turned, bits):
     row_bytes = math.prod(shape[1:])*dtype.itemsize
     complete = min(shape[0], (Path(path).stat().st_size - offset)//row_bytes)
     if turned and complete<shape[0]:
-        raise BadImage(f'{path}: the file is cut short: {complete:,} of {shape[0]:,} rows of pixels '
-            'are there, and a strip along x needs all of them.')
+        raise BadImage(f'{path}: the file is cut short: {complete:,} of {shape[0]:,} rows of '
+            'pixels are there, and a strip along x needs all of them.')
     def read_raw(start, stop, lost):
         pixels = np.memmap(path, dtype, 'r', offset, (complete,*shape[1:]))
         rows = pixels[:,start:stop].swapaxes(0, 1) if turned else pixels[start:stop]
@@ -133,7 +135,8 @@ def _open_raw(path, dtype, offset, shape, turned, bits):
 # %% ../../nbs/strip/01_reader.ipynb #npy
 def _npy_header(path):
     "Shape, dtype and first byte of an `.npy` file, and whether it stores column after column"
-    try: array = np.load(path, mmap_mode='r', allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
     except (ValueError, EOFError) as e:
         why = str(e).splitlines()[0].rstrip('.')
         raise BadImage(f'{path}: not an array that can be mapped into memory ({why}).') from None
@@ -172,17 +175,24 @@ class _SegmentReader:
 
 # %% ../../nbs/strip/01_reader.ipynb #segments-decode
 @patch
+def check_codec(self:_SegmentReader, error):
+    "Raise BadImage if decoding failed because a library is missing"
+    if 'imagecodecs' not in str(error): return
+    raise BadImage(f'{self.path}: packed with {self.page.compression.name}, which needs a library '
+        'that is not installed; pip install imagecodecs, or save the file uncompressed '
+        'or with zlib.') from None
+
+@patch
 def _decode(self:_SegmentReader, k):
     "Pixels (rows,columns[,3]) of the k-th segment; None if it is damaged"
     page = self.page
     self.file.seek(page.dataoffsets[k])
     data = self.file.read(page.databytecounts[k])
-    try: pixels = page.decode(data, k, jpegtables=page.jpegtables)[0]
+    try:
+        pixels = page.decode(data, k, jpegtables=page.jpegtables)[0]
     except Exception as e:
-        if 'imagecodecs' not in str(e): return None
-        raise BadImage(f'{self.path}: packed with {page.compression.name}, which needs a library that '
-            'is not installed; pip install imagecodecs, or save the file uncompressed or with zlib.'
-        ) from None
+        self.check_codec(e)
+        return None
     if pixels is None: return None
     return pixels[0] if page.samplesperpixel>1 else pixels[0,...,0]
 
@@ -214,26 +224,18 @@ def read(self:_SegmentReader, start, stop, lost):
 # %% ../../nbs/strip/01_reader.ipynb #packed
 MAX_SEGMENT = 2**29 # bytes; larger segments are not decoded
 
-def _temporary_array(shape, dtype):
-    "An empty array in a temporary file that vanishes with it"
-    size = math.prod(shape)*dtype.itemsize
-    with tempfile.TemporaryFile() as f:
-        try: os.posix_fallocate(f.fileno(), 0, size) if hasattr(os, 'posix_fallocate') else f.truncate(size)
-        except OSError as e:
-            raise OSError(f'{size/2**30:.1f} GiB do not fit into {tempfile.gettempdir()} ({e.strerror}); '
-                'set TMPDIR to a folder with more room.') from None
-        return np.memmap(f, dtype, 'r+', shape=shape)
-
-def _decode_turned(path, reader, bits):
-    "A strip along x, decoded as a whole"
-    page,lost = reader.page,[]
-    length,width = page.shape[1::-1]
-    pixels = _temporary_array((length,width,*page.shape[2:]), page.dtype)
-    for first in range(0, width, reader.height):
-        last = min(first+reader.height, width)
-        pixels[:,first:last] = reader.read(first, last, lost).swapaxes(0, 1)
-    if lost: raise BadImage(f'{path}: the file is damaged or cut short, and a strip along x needs all of it.')
-    return strip_from_array(pixels, path, bits)
+def _open_turned(path, reader, bits):
+    "A compressed strip along x"
+    page = reader.page
+    if reader.complete_rows()==page.imagelength:
+        pixels = allocate_pixels((*page.shape, page.dtype.itemsize), 2**28).view(page.dtype)[...,0]
+        try:
+            page.asarray(out=pixels)
+            return strip_from_array(pixels.swapaxes(0, 1), path, bits)
+        except Exception as e:
+            reader.check_codec(e)
+    raise BadImage(f'{path}: the file is damaged or cut short, '
+        'and a strip along x needs all of it.')
 
 # %% ../../nbs/strip/01_reader.ipynb #open-packed
 def _open_packed(path, tif, turned, bits):
@@ -242,15 +244,16 @@ def _open_packed(path, tif, turned, bits):
     page = reader.page
     rows = min(reader.height, page.imagelength)
     if rows*page.imagewidth*page.samplesperpixel*page.dtype.itemsize>MAX_SEGMENT:
-        raise BadImage(f'{path}: {rows:,} rows are packed as one piece and cannot be read one after '
-            'another; save it uncompressed, in tiles, or with fewer rows a piece.')
-    if turned: return _decode_turned(path, reader, bits)
+        raise BadImage(f'{path}: {rows:,} rows are packed as one piece and cannot be read one '
+            'after another; save it uncompressed, in tiles, or with fewer rows a piece.')
+    if turned: return _open_turned(path, reader, bits)
     return Strip(path, *page.shape[:2], page.dtype, reader.read, reader.complete_rows(), bits)
 
 # %% ../../nbs/strip/01_reader.ipynb #tiff-checks
 def _read_header(path):
     "An open TiffFile"
-    try: import tifffile # optional: without it other formats can be read
+    try:
+        import tifffile # optional: without it other formats can be read
     except ImportError:
         raise ImportError('tifffile is not installed; '
             'pip install tifffile reads strips in TIFF files.') from None
@@ -272,13 +275,15 @@ def _check_pages(path, pages):
     usual = page.planarconfig!=2 and page.shape[2:] in ((), (3,))
     if not usual or page.photometric not in (0, 1, 2) or page.dtype not in (np.uint8, np.uint16):
         kind = f'{page.photometric.name.lower()} {page.dtype}{page.shape[2:] or ""}'
-        raise BadImage(f'{path}: pixels are {kind}; save the strip as grey or RGB with 8 or 16 bits.')
+        raise BadImage(f'{path}: pixels are {kind}; '
+            'save the strip as grey or RGB with 8 or 16 bits.')
 
 # %% ../../nbs/strip/01_reader.ipynb #tiff
 def _invert(strip):
     "The strip with its grey values turned round, for files in which white is zero"
     read_raw,white = strip.read_raw,2**strip.bits - 1
-    def read_inverted(start, stop, lost): return white - np.minimum(read_raw(start, stop, lost), white)
+    def read_inverted(start, stop, lost):
+        return white - np.minimum(read_raw(start, stop, lost), white)
     strip.read_raw = read_inverted
     return strip
 
@@ -292,7 +297,8 @@ def _open_tiff(path, along, bits):
         dtype = np.dtype(tif.byteorder + page.dtype.char)
         strip = _open_raw(path, dtype, page.dataoffsets[0], page.shape, turned, bits)
         tif.close()
-    else: strip = _open_packed(path, tif, turned, bits)
+    else:
+        strip = _open_packed(path, tif, turned, bits)
     return _invert(strip) if page.photometric==0 else strip
 
 # %% ../../nbs/strip/01_reader.ipynb #picture
@@ -320,7 +326,8 @@ def _image_header(path):
 def _open_image(path, along, bits):
     "A strip in an ordinary image file"
     shape,dtype = _image_header(path)
-    if math.prod(shape)>MAX_PIXELS: read_image(path)   # raises BadImage: too large
+    if math.prod(shape)>MAX_PIXELS:
+        read_image(path)   # raises BadImage: too large
     turned = _lies_along_x(shape, along)
     def read_raw(start, stop, lost):
         pixels = _decode_image(str(path), Path(path).stat().st_mtime_ns)
@@ -331,7 +338,8 @@ def _open_image(path, along, bits):
 def _read_part(part, start, stop):
     "Rows of one tile of a folder; zeros where they cannot be read, if need be for the whole tile"
     end = min(stop, part.readable)
-    try: rows = part.read_raw(start, end, part.lost) if start<end else None
+    try:
+        rows = part.read_raw(start, end, part.lost) if start<end else None
     except BadImage:
         part.lost.append((0, part.length))
         rows = None
