@@ -40,7 +40,8 @@ def plan_tiles(
     heatmap_cells = -(-engine.size//8)
     cells = max(n for n in range(1, heatmap_cells+1) if tile%n==0)
     if cells<4:
-        raise ValueError(f'tile is {tile}, which cannot be divided into cells; give a multiple of 8.')
+        raise ValueError(f'tile is {tile}, which cannot be divided into cells; '
+            'give a multiple of 8.')
     cell = tile//cells
     return TileLayout(tile, cell*max(1, round((1-overlap)*cells)), cell)
 
@@ -64,6 +65,7 @@ def _read_bands(strip, layout):
         has_lost = any(start<end and stop>y for start,stop in strip.lost)
         yield y, None if has_lost else band, new
 
+# %% ../../nbs/strip/03_tiles.ipynb #cut-tiles
 def cut_tiles(
     strip:Strip, # to be cut
     layout:TileLayout, # how
