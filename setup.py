@@ -1,25 +1,52 @@
 "Packages what settings.ini describes; nothing is configured here."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup, find_packages
 
-root = Path(__file__).parent
+from setuptools import find_packages, setup
+
+LICENSES = {
+    'apache2': 'Apache-2.0', 'mit': 'MIT', 'bsd3': 'BSD-3-Clause', 'gpl3': 'GPL-3.0-or-later',
+}
+STATUSES = [
+    '1 - Planning', '2 - Pre-Alpha', '3 - Alpha', '4 - Beta', '5 - Production/Stable',
+    '6 - Mature', '7 - Inactive',
+]
+ROOT = Path(__file__).parent
+
 parser = ConfigParser(delimiters=['='])
-parser.read(root/'settings.ini', encoding='utf-8')
+parser.read(ROOT/'settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
-
-licenses = {'apache2': 'Apache-2.0', 'mit': 'MIT', 'bsd3': 'BSD-3-Clause', 'gpl3': 'GPL-3.0-or-later'}
-statuses = ['1 - Planning', '2 - Pre-Alpha', '3 - Alpha', '4 - Beta', '5 - Production/Stable', '6 - Mature', '7 - Inactive']
-lib, url = cfg['lib_name'], f"https://github.com/{cfg['user']}/{cfg['repo']}"
-extras = {k.removesuffix('_requirements'): v.split() for k,v in cfg.items() if k.endswith('_requirements')}
+lib = cfg['lib_name']
+extras = {
+    name.removesuffix('_requirements'): value.split()
+    for name, value in cfg.items() if name.endswith('_requirements')
+}
 
 setup(
-    name=lib, version=cfg['version'], description=cfg['description'], keywords=cfg['keywords'].split(),
-    author=cfg['author'], author_email=cfg['author_email'], url=url, license_expression=licenses[cfg['license']],
-    long_description=(root/'README.md').read_text(encoding='utf-8'), long_description_content_type='text/markdown',
-    classifiers=[f'Development Status :: {statuses[int(cfg["status"])-1]}', f'Intended Audience :: {cfg["audience"]}',
-                 f'Natural Language :: {cfg["language"]}', 'Programming Language :: Python :: 3 :: Only'],
-    packages=find_packages(include=[lib, f'{lib}.*']), package_data={lib: cfg['package_data'].split()}, zip_safe=False,
-    python_requires=f">={cfg['min_python']}", install_requires=cfg['requirements'].split(), extras_require=extras,
-    entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f'{lib}={lib}._modidx:d']},
+    name=lib,
+    version=cfg['version'],
+    description=cfg['description'],
+    keywords=cfg['keywords'].split(),
+    author=cfg['author'],
+    author_email=cfg['author_email'],
+    url=f"https://github.com/{cfg['user']}/{cfg['repo']}",
+    license_expression=LICENSES[cfg['license']],
+    long_description=(ROOT/'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    classifiers=[
+        f"Development Status :: {STATUSES[int(cfg['status'])-1]}",
+        f"Intended Audience :: {cfg['audience']}",
+        f"Natural Language :: {cfg['language']}",
+        'Programming Language :: Python :: 3 :: Only',
+    ],
+    packages=find_packages(include=[lib, f'{lib}.*']),
+    package_data={lib: cfg['package_data'].split()},
+    zip_safe=False,
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg['requirements'].split(),
+    extras_require=extras,
+    entry_points={
+        'console_scripts': cfg['console_scripts'].split(),
+        'nbdev': [f'{lib}={lib}._modidx:d'],
+    },
 )

@@ -1,36 +1,47 @@
-"Turns nbs/index.ipynb into README.md, from the project's root: jupyter nbconvert --config .ci/readme.py nbs/index.ipynb"
+"""Turns nbs/index.ipynb into README.md, from the project's root:
+
+    jupyter nbconvert --config .ci/readme.py nbs/index.ipynb
+"""
 import re
 from base64 import b64decode
+
 from nbconvert.preprocessors import Preprocessor
 
-PICTURES = {'image/png':'png', 'image/jpeg':'jpg'}
+PICTURES = {'image/png': 'png', 'image/jpeg': 'jpg'}
+
 
 class ForReadme(Preprocessor):
     "What the site does with nbdev's directives, done for one Markdown file at the root"
     def preprocess(self, nb, resources):
-        nb.metadata['language_info'] = {'name': 'python'}                    # names the code fences
-        nb.cells = [self.cell(c, resources) for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
+        nb.metadata['language_info'] = {'name': 'python'} # names the code fences
+        visible = [c for c in nb.cells if not re.search(r'^#\|\s*hide\s*$', c.source, re.M)]
+        nb.cells = [self.cell(c, resources) for c in visible]
         return nb, resources
 
-    def cell(self, c, resources):
-        if c.cell_type=='markdown': c.source = re.sub(r'\]\((?=[\w/-]+\.ipynb)', '](nbs/', c.source); return c   # links as seen from the root
-        said = dict(re.findall(r'^#\|\s*([\w-]+):\s*(.*)\n', c.source, re.M))
-        for o in c.outputs: self.picture(c, o, said.get('fig-alt', 'picture'), resources)
-        if said.get('echo')=='false': c.metadata['transient'] = {'remove_source': True}
-        c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
-        return c
+    def cell(self, cell, resources):
+        if cell.cell_type == 'markdown':
+            # links as seen from the root
+            cell.source = re.sub(r'\]\((?=[\w/-]+\.ipynb)', '](nbs/', cell.source)
+            return cell
+        options = dict(re.findall(r'^#\|\s*([\w-]+):\s*(.*)\n', cell.source, re.M))
+        for output in cell.outputs:
+            self.picture(cell, output, options.get('fig-alt', 'picture'), resources)
+        if options.get('echo') == 'false': cell.metadata['transient'] = {'remove_source': True}
+        cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+        return cell
 
-    def picture(self, c, o, alt, resources):
+    def picture(self, cell, output, alt, resources):
         "A picture becomes a file named as its cell, and a line that says what it shows"
-        for kind in PICTURES.keys() & o.get('data', {}).keys():
-            name = f'nbs/README_files/{c.id}.{PICTURES[kind]}'
-            resources.setdefault('outputs', {})[name] = b64decode(o['data'][kind])
-            o['data'] = {'text/markdown': f'![{alt}]({name})'}
+        for kind in PICTURES.keys() & output.get('data', {}).keys():
+            name = f'nbs/README_files/{cell.id}.{PICTURES[kind]}'
+            resources.setdefault('outputs', {})[name] = b64decode(output['data'][kind])
+            output['data'] = {'text/markdown': f'![{alt}]({name})'}
 
-c = get_config()
-c.NbConvertApp.export_format = 'markdown'
-c.NbConvertApp.output_base = 'README'
-c.NbConvertApp.output_files_dir = 'nbs/README_files'
-c.FilesWriter.build_directory = '.'
-c.ExtractOutputPreprocessor.enabled = False
-c.MarkdownExporter.preprocessors = [ForReadme]
+
+config = get_config() # noqa: F821 (nbconvert defines it for its configuration files)
+config.NbConvertApp.export_format = 'markdown'
+config.NbConvertApp.output_base = 'README'
+config.NbConvertApp.output_files_dir = 'nbs/README_files'
+config.FilesWriter.build_directory = '.'
+config.ExtractOutputPreprocessor.enabled = False
+config.MarkdownExporter.preprocessors = [ForReadme]

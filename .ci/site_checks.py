@@ -1,123 +1,234 @@
-"The checks of the rendered site that need no browser; .ci/site.py calls them, .ci/look.py has those that need one. Alone it counts type hints."
-import ast, html, json, re
+"""The checks of the rendered site that need no browser; .ci/site.py calls them, .ci/look.py has
+those that need one. Run alone it counts type hints: python .ci/site_checks.py
+"""
+import ast
+import html
+import json
+import re
 from collections import defaultdict
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
+
 from nbdev.config import get_config
 
 SPINE = '00_data 01_model 02_loss 03_train 04_gradcam 05_app'.split()
-NOT_HERE = 'output-file', 'html-math-method', 'format.html.grid', 'broken link'     # smalldocs warns: two are for Quarto, nbdev names pages for it, and links are checked below
+# smalldocs warns of these: two are for Quarto, nbdev names pages for it, links are checked below
+PASSED = 'output-file', 'html-math-method', 'format.html.grid', 'broken link'
 LINKED = re.compile(r'\[`([^`]*)`\]\([^)]*\)')
 MATH = re.compile(r'(<span class="math (inline|display)">)\\[(\[](.*?)\\[)\]]</span>', re.S)
-FONTS = re.compile(r'@import\s*(?:url\(\s*["\']?https?://[^)]*\)|"https?://[^"]*"|\'https?://[^\']*\')[^;]*;')      # the address has semicolons of its own
-ENTRY = re.compile(r'<a href="([^"#]*)#L(\w+)"[^>]*>source</a></p>\s*<h3 [^>]*>([^<]+)</h3>(.*?)</pre>', re.S)
+# a web font; its address has semicolons of its own
+FONTS = re.compile(r'@import\s*(?:url\(\s*["\']?https?://[^)]*\)'
+                   r'|"https?://[^"]*"|\'https?://[^\']*\')[^;]*;')
+ENTRY = re.compile(r'<a href="([^"#]*)#L(\w+)"[^>]*>source</a></p>\s*'
+                   r'<h3 [^>]*>([^<]+)</h3>(.*?)</pre>', re.S)
+
 
 def modules():
     "Each notebook's generated module: page -> (file, its text, its syntax tree)"
     out = {}
-    for f in sorted(get_config().lib_path.glob('*.py')):
-        text = f.read_text(encoding='utf-8')
-        if m := re.search(r'File to edit: \.\./nbs/(.*)\.ipynb', text): out[m[1]] = (f, text, ast.parse(text))
+    for file in sorted(get_config().lib_path.rglob('*.py')):
+        text = file.read_text(encoding='utf-8')
+        source = re.search(r'File to edit: (?:\.\./)+nbs/(.*)\.ipynb', text)
+        if source: out[source[1]] = file, text, ast.parse(text)
     return out
 
+
+def parameters(node):
+    "The parameters of a function or of a class that want a comment"
+    function = node
+    if isinstance(node, ast.ClassDef):
+        found = [o for o in node.body if getattr(o, 'name', '') == '__init__']
+        if not found: return [o.target.id for o in node.body if isinstance(o, ast.AnnAssign)]
+        function = found[0]
+    args = [*function.args.args, *function.args.kwonlyargs]
+    return [o.arg for o in args if o.arg != 'self']
+
+
 def symbols(tree):
-    "The public functions, classes and patched methods of a module: (name, node, the parameters that want a comment)"
-    for o in tree.body:
-        if not isinstance(o, (ast.FunctionDef, ast.ClassDef)) or o.name[0]=='_': continue
-        f = next((x for x in o.body if getattr(x, 'name', '')=='__init__'), None) if isinstance(o, ast.ClassDef) else o
-        params = [p.arg for p in [*f.args.args, *f.args.kwonlyargs] if p.arg!='self'] if f else [x.target.id for x in o.body if isinstance(x, ast.AnnAssign)]
-        if not any(ast.unparse(d).split('(')[0]=='patch' for d in o.decorator_list): yield o.name, o, params
-        elif (cls := ast.unparse(o.args.args[0].annotation))[0]!='_': yield f'{cls}.{o.name}', o, [p for p in params if p!='cls']
+    "(name, node, parameters) of the public functions, classes and patched methods of a module"
+    for node in tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)): continue
+        if node.name.startswith('_'): continue
+        names = parameters(node)
+        if not any(ast.unparse(o).split('(')[0] == 'patch' for o in node.decorator_list):
+            yield node.name, node, names
+            continue
+        cls = ast.unparse(node.args.args[0].annotation)
+        if not cls.startswith('_'):
+            yield f'{cls}.{node.name}', node, [o for o in names if o != 'cls']
+
 
 class Page(HTMLParser):
-    "The links, pictures, anchors and sidebar entries of one page, and what it asks for by itself"
+    "The links, pictures, anchors and sidebar entries of a page, and what it asks for by itself"
     def __init__(self, path):
         super().__init__()
         self.text = path.read_text(encoding='utf-8')
-        self.links, self.images, self.asked, self.ids, self.sidebar, self.inside = [], [], [], set(), [], 0
+        self.links, self.images, self.requests, self.sidebar = [], [], [], []
+        self.ids = set()
+        self.depth = 0 # of nested nav elements inside the sidebar
         self.feed(self.text)
 
     def handle_starttag(self, tag, attrs):
-        a = dict(attrs)
-        if 'id' in a: self.ids.add(a['id'].lower())
-        if tag=='nav' and (self.inside or 'sidebar' in (a.get('id') or '')): self.inside += 1
-        if tag=='img': self.images.append(a.get('src') or '')
-        if tag in ('a','link') and a.get('href'): self.links.append(a['href'])
-        if tag=='script' and a.get('src'): self.links.append(a['src'])
-        if a.get('src') or tag=='link' and 'stylesheet' in (a.get('rel') or ''): self.asked.append(a.get('src') or a.get('href'))
-        if tag=='a' and self.inside and a.get('href'): self.sidebar.append(a['href'])
+        attrs = dict(attrs)
+        source, href = attrs.get('src'), attrs.get('href')
+        if 'id' in attrs: self.ids.add(attrs['id'].lower())
+        if tag == 'nav' and (self.depth or 'sidebar' in (attrs.get('id') or '')): self.depth += 1
+        if tag == 'img': self.images.append(source or '')
+        if tag == 'script' and source: self.links.append(source)
+        if tag in ('a', 'link') and href: self.links.append(href)
+        if tag == 'a' and href and self.depth: self.sidebar.append(href)
+        stylesheet = tag == 'link' and 'stylesheet' in (attrs.get('rel') or '')
+        if source or stylesheet: self.requests.append(source or href)
 
     def handle_endtag(self, tag):
-        if tag=='nav' and self.inside: self.inside -= 1
+        if tag == 'nav' and self.depth: self.depth -= 1
+
+
+def wrong_link(href, name, docs, pages):
+    "What is wrong with an address on a page, None if nothing"
+    cfg = get_config()
+    path, fragment = urldefrag(href)
+    blob = f'{cfg.git_url}/blob/{cfg.branch}/'
+    if href.startswith(cfg.doc_host + cfg.doc_baseurl) and '.html' in href:
+        return f'{href} is not a page of this site'
+    if href.startswith(blob) and not (cfg.config_path/path.removeprefix(blob)).exists():
+        return f'{path} is not in the repository'
+    if re.match(r'[a-z][a-z0-9+.-]*:|//', href, re.I): return None
+    path = path.split('?')[0]
+    target = ((docs/name).parent/unquote(path) if path else docs/name).resolve()
+    if target.is_dir(): target = target/'index.html'
+    relative = target.relative_to(docs).as_posix() if target.is_relative_to(docs) else href
+    if not target.is_file(): return f'{relative} is not there'
+    if fragment and relative in pages and unquote(fragment).lower() not in pages[relative].ids:
+        return f'{relative} has no anchor {fragment}'
+    return None
+
 
 def check_links(docs, pages):
-    "Every local address leads to a file of the site, every fragment to an anchor, every link into the repository to a file"
-    cfg = get_config(); own,blob,bad = cfg.doc_host+cfg.doc_baseurl, f'{cfg.git_url}/blob/{cfg.branch}/', defaultdict(list)
-    for name,page in pages.items():
+    "Every local address leads to a file, every fragment to an anchor"
+    bad = defaultdict(list)
+    for name, page in pages.items():
         for href in dict.fromkeys([*page.links, *page.images]):
-            path,fragment = urldefrag(href)
-            if href.startswith(own) and '.html' in href: bad[f'{href} is not a page of this site'].append(name)
-            if href.startswith(blob) and not (cfg.config_path/path.removeprefix(blob)).exists(): bad[f'{path} is not in the repository'].append(name)
-            if re.match(r'[a-z][a-z0-9+.-]*:|//', href, re.I): continue
-            path = path.split('?')[0]
-            target = ((docs/name).parent/unquote(path) if path else docs/name).resolve()
-            if target.is_dir(): target = target/'index.html'
-            rel = target.relative_to(docs).as_posix() if target.is_relative_to(docs) else href
-            if not target.is_file(): bad[f'{rel} is not there'].append(name)
-            elif fragment and rel in pages and unquote(fragment).lower() not in pages[rel].ids: bad[f'{rel} has no anchor {fragment}'].append(name)
-    return [f'{what}: linked from {names[0]}' + f' and {len(names)-1} more'*(len(names)>1) for what,names in bad.items()]
+            what = wrong_link(href, name, docs, pages)
+            if what: bad[what].append(name)
+    return [f'{what}: linked from {names[0]}' + (f' and {len(names)-1} more' if names[1:] else '')
+            for what, names in bad.items()]
+
 
 def commented(signature, params):
     "The parameters that have a comment: of a line that ends in one, the only parameter"
-    lines = [(head, tail) for head,_,tail in (o.partition(' #') for o in html.unescape(re.sub(r'<(?!factory)[^>]+>', '', signature)).split('\n'))]
-    held = [([p for p in params if re.search(rf'(^\s+|, )\**{p}[:=,]', head)], tail or re.search(r'<[^>]+>(=[^,]*)?,?$', head)) for head,tail in lines]
-    return {names[0] for names,tail in held if tail and len(names)==1}
+    text = html.unescape(re.sub(r'<(?!factory)[^>]+>', '', signature))
+    out = set()
+    for line in text.split('\n'):
+        head, _, tail = line.partition(' #')
+        names = [p for p in params if re.search(rf'(^\s+|, )\**{p}[:=,]', head)]
+        if len(names) == 1 and (tail or re.search(r'<[^>]+>(=[^,]*)?,?$', head)): out.add(names[0])
+    return out
 
-def check_api(pages):
-    "Every public symbol stands on its notebook's page, with a docstring of its own, a comment on each parameter, and a link to its line"
-    bad = []
-    for name,(file,text,tree) in modules().items():
-        at = f'{name}.html'; entries = {m[3]:m for m in ENTRY.finditer(pages[at].text)} if at in pages else {}
-        for sym,node,params in symbols(tree):
-            if not ast.get_docstring(node): bad.append(f'{at}: {sym} has no docstring')
-            if not (m := entries.get(sym)): bad.append(f'{at}: {sym} has no entry'); continue
-            line = text.split('\n')[int(m[2])-1] if m[1].endswith(f'/{file.name}') and m[2].isdigit() else ''
-            if not re.match(rf'(def|class) {node.name}\b', line): bad.append(f'{at}: the source of {sym} is not {m[1]}#L{m[2]}')
-            if without := [p for p in params if p not in commented(m[4], params)]: bad.append(f'{at}: {sym} has no comment on {", ".join(without)}')
+
+def check_symbol(at, entry, file, text, symbol):
+    "What is wrong with the entry of one public symbol"
+    name, node, params = symbol
+    bad = [] if ast.get_docstring(node) else [f'{at}: {name} has no docstring']
+    if not entry: return [*bad, f'{at}: {name} has no entry']
+    ours = entry[1].endswith(f'/{file.name}') and entry[2].isdigit()
+    line = text.split('\n')[int(entry[2])-1] if ours else ''
+    if not re.match(rf'(def|class) {node.name}\b', line):
+        bad.append(f'{at}: the source of {name} is not {entry[1]}#L{entry[2]}')
+    known = commented(entry[4], params)
+    without = [p for p in params if p not in known]
+    if without: bad.append(f'{at}: {name} has no comment on {", ".join(without)}')
     return bad
 
-def pictures(nb): return sum(any(k.startswith('image/') for k in o.get('data', {})) for c in nb['cells'] for o in c.get('outputs', []))
 
-def check(docs, proc, sources, said):
+def check_api(pages):
+    "Every public symbol stands on its page, documented, with a link to its line"
+    bad = []
+    for name, (file, text, tree) in modules().items():
+        at = f'{name}.html'
+        entries = {o[3]: o for o in ENTRY.finditer(pages[at].text)} if at in pages else {}
+        for symbol in symbols(tree):
+            bad += check_symbol(at, entries.get(symbol[0]), file, text, symbol)
+    return bad
+
+
+def pictures(path):
+    "How many pictures a notebook's outputs hold"
+    cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+    outputs = [o.get('data', {}) for c in cells for o in c.get('outputs', [])]
+    return sum(any(kind.startswith('image/') for kind in data) for data in outputs)
+
+
+def check_page(name, page, source, want):
+    "What is wrong with one page; `want` pictures stand in its notebook"
+    bad = []
+    if len(page.images) < want: bad.append(f'{name} shows {len(page.images)} of {want} pictures')
+    if '&lt;Figure size' in page.text: bad.append(f'{name} names a figure that was not kept')
+    if want == 0 and source.stem in ['index', *SPINE]: bad.append(f'{name} has no picture')
+    bad += [f'{name} asks for {o}' for o in page.requests if re.match(r'(https?:)?//', o)]
+    bad += [f'{name} shows a link in code: {m[0]}' for m in LINKED.finditer(page.text)]
+    bad += [f'{name} shows a formula as TeX: {m[3]}' for m in MATH.finditer(page.text)]
+    return bad
+
+
+def check_sidebar(pages):
+    "The steps stand in the sidebar in their order, and every other page stands there, too"
+    links = [urldefrag(o)[0] for o in pages['index.html'].sidebar if not re.match(r'\w+:', o)]
+    listed = list(dict.fromkeys(Path(o).as_posix() for o in links))
+    steps = sorted(o for o in pages if '/' not in o and o != 'index.html')
+    bad = [f'{o}.html has no page' for o in SPINE if f'{o}.html' not in steps]
+    if [o for o in listed if o in steps] != steps or listed[:1] != ['index.html']:
+        bad.append(f'the sidebar lists {listed}, expected index, then {steps}')
+    missing = sorted({o for o in pages if '/' in o} - set(listed))
+    return bad + ([f'the sidebar lacks {missing}'] if missing else [])
+
+
+def check_files(docs, pages):
+    "Style sheets, search and the Markdown files at the root"
+    cfg = get_config()
+    bad = []
+    for file in docs.rglob('*.css'):
+        fonts = FONTS.finditer(file.read_text(encoding='utf-8'))
+        bad += [f'{file.relative_to(docs)} asks for {m[0]}' for m in fonts]
+    entries = json.loads((docs/'search.json').read_text(encoding='utf-8'))
+    searched = {o['href'].split('#')[0] for o in entries}
+    bad += [f'the search does not know {o}' for o in pages if o not in searched]
+    for file in cfg.config_path.glob('*.md'):
+        links = re.findall(r'\]\(([^)#:]+)[^):]*\)', file.read_text(encoding='utf-8'))
+        bad += [f'{file.name}: {o} is not there' for o in dict.fromkeys(links)
+                if not (cfg.config_path/o).exists()]
+    return bad
+
+
+def check(docs, proc, sources, warnings):
     "Lists what is wrong with the rendered site"
-    cfg,docs = get_config(),docs.resolve()
+    nbs = get_config().nbs_path
+    docs = docs.resolve()
     pages = {o.relative_to(docs).as_posix(): Page(o) for o in sorted(docs.rglob('*.html'))}
-    bad = [o for o in said if not any(k in o for k in NOT_HERE)]
-    notebooks = {o.relative_to(cfg.nbs_path) for o in cfg.nbs_path.rglob('*.ipynb') if not any(p[0] in '._' for p in o.relative_to(cfg.nbs_path).parts)}
+    bad = [o for o in warnings if not any(k in o for k in PASSED)]
+    notebooks = {o.relative_to(nbs) for o in nbs.rglob('*.ipynb')}
+    notebooks = {o for o in notebooks if not any(p[0] in '._' for p in o.parts)}
     bad += [f'{o} has no page' for o in notebooks - set(sources)]
     for source in sources:
         name = source.with_suffix('.html').as_posix()
-        if name not in pages: bad.append(f'{name} was not rendered'); continue
-        p,want = pages[name],pictures(json.loads((proc/source).read_text(encoding='utf-8')))
-        if len(p.images) < want: bad.append(f'{name} shows {len(p.images)} of its {want} pictures')
-        if '&lt;Figure size' in p.text: bad.append(f'{name} names a figure that was not kept; run its notebook again')
-        if want==0 and source.stem in ['index', *SPINE]: bad.append(f'{name} has no picture')
-        bad += [f'{name} asks for {o}' for o in p.asked if re.match(r'(https?:)?//', o)]
-        bad += [f'{name} shows a link in code: {m[0]}' for m in LINKED.finditer(p.text)] + [f'{name} shows a formula as TeX: {m[3]}' for m in MATH.finditer(p.text)]
-    bad += [f'{o.relative_to(docs)} asks for {m[0]}' for o in docs.rglob('*.css') for m in FONTS.finditer(o.read_text(encoding='utf-8'))]
-    searched = {o['href'].split('#')[0] for o in json.loads((docs/'search.json').read_text(encoding='utf-8'))}
-    bad += [f'the search does not know {o}' for o in pages if o not in searched]
-    listed = list(dict.fromkeys(Path(urldefrag(o)[0]).as_posix() for o in pages['index.html'].sidebar if not re.match(r'\w+:', o)))
-    steps,guides = sorted(o for o in pages if '/' not in o and o!='index.html'), {o for o in pages if o.startswith('guides/')}
-    if missing := [o for o in SPINE if f'{o}.html' not in steps]: bad.append(f'steps without a page: {missing}')
-    if [o for o in listed if o in steps]!=steps or listed[:1]!=['index.html']: bad.append(f'the sidebar lists {listed}, expected index, then {steps}')
-    if guides - set(listed): bad.append(f'the sidebar lacks {sorted(guides - set(listed))}')
-    for f in cfg.config_path.glob('*.md'):
-        bad += [f'{f.name}: {o} is not there' for o in dict.fromkeys(re.findall(r'\]\(([^)#:]+)[^):]*\)', f.read_text(encoding='utf-8'))) if not (cfg.config_path/o).exists()]
+        if name in pages: bad += check_page(name, pages[name], source, pictures(proc/source))
+        else: bad.append(f'{name} was not rendered')
+    bad += check_files(docs, pages) + check_sidebar(pages)
     return bad + check_links(docs, pages) + check_api(pages)
 
-if __name__=='__main__': # how complete the hints are: python .ci/site_checks.py
-    fs = [(name, o) for _,_,tree in modules().values() for name,o,_ in symbols(tree) if isinstance(o, ast.FunctionDef)]
-    args = [a.annotation for _,o in fs for a in [*o.args.args, *o.args.kwonlyargs] if a.arg not in ('self','cls')]; hinted = lambda x: f'{sum(o is not None for o in x)} of {len(x)}'
-    print(f"annotated: {hinted(args)} public parameters, {hinted([o.returns for _,o in fs])} returns; methods added with @patch: {sum('.' in name for name,_ in fs)}")
+
+def count_hints():
+    "How complete the type hints are, as a sentence"
+    found = [(name, node) for _, _, tree in modules().values() for name, node, _ in symbols(tree)]
+    functions = [(name, node) for name, node in found if isinstance(node, ast.FunctionDef)]
+    args = [a for _, o in functions for a in [*o.args.args, *o.args.kwonlyargs]]
+    args = [a for a in args if a.arg not in ('self', 'cls')]
+    hinted = sum(a.annotation is not None for a in args)
+    returns = sum(o.returns is not None for _, o in functions)
+    patched = sum('.' in name for name, _ in functions)
+    return (f'annotated: {hinted} of {len(args)} public parameters, {returns} of {len(functions)} '
+            f'returns; methods added with @patch: {patched}')
+
+
+if __name__ == '__main__': print(count_hints())

@@ -29,7 +29,7 @@ from .files import InputFile, SUFFIXES, find_images
 from .results import FORMATS, Results, RunSummary, file_key, shown
 from .run import predict_files
 from ..core.images import BadImage
-from ..datasets.layouts import natural_key
+from ..core.files import natural_key
 from ..inference.engines import cpu_count, import_optional, load_engine
 from ..inference.inspector import Inspector, load_inspector
 

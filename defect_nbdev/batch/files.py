@@ -10,8 +10,7 @@ import glob
 import os
 from typing import NamedTuple
 
-from ..core.images import IMAGE_SUFFIXES
-from ..datasets.layouts import natural_key
+from ..core.files import IMAGE_SUFFIXES, natural_key
 
 # %% ../../nbs/batch/01_files.ipynb #find-images
 SUFFIXES = IMAGE_SUFFIXES | {'.jpe', '.jfif', '.dib', '.gif', '.jp2', '.pbm', '.pnm', '.tga', '.avif'} # what counts as an image in a folder

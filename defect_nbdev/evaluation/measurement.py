@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import patch
 
 from ..core.images import read_image
-from ..core.metrics import fair_metrics, wilson
+from ..core.metrics import fair_metrics, wilson_interval
 from ..core.models import find_model
 from ..datasets.layouts import Samples, class_indices
 from ..datasets.splits import SplitManifest, file_sha256, read_manifest
@@ -107,7 +107,7 @@ def class_part(
     low,high = bootstrap(lambda a,t: f1_scores(a, t, len(classes)), said, m.targets, groups=m.groups); f1 = f1_scores(said, m.targets, len(classes)); c = np.array(r['confusion'])
     for k,(name,row) in enumerate(r['per_class'].items()):
         for what,n in ('precision', c[:,k].sum()),('recall', c[k].sum()):
-            row |= {what:c[k,k]/n, f'{what}_95':wilson(int(c[k,k]), int(n))} if n else {what:None, f'{what}_95':None}
+            row |= {what:c[k,k]/n, f'{what}_95':wilson_interval(int(c[k,k]), int(n))} if n else {what:None, f'{what}_95':None}
         row |= {'f1':f1[k], 'f1_95':(low[k], high[k]), 'named':c[:,k].sum()}
     return {**r, 'accuracy_95_groups':bootstrap(lambda right: right.mean(), said==m.targets, groups=m.groups), 'groups':len(set(m.groups.tolist()))}
 
@@ -129,7 +129,7 @@ def selective_part(
     sure,right = m.said.probs.max(1),m.answer==m.targets; n = len(right); _,risk,aurc = risk_coverage(sure, right); rows = []
     for c in coverages:
         k = int(np.ceil(c*n - 1e-9)); ok = (1-risk[k-1])*k
-        rows.append({'coverage':c, 'n':k, 'accuracy':ok/k, 'accuracy_95':wilson(round(ok), k), 'least':np.sort(sure)[n-k]})
+        rows.append({'coverage':c, 'n':k, 'accuracy':ok/k, 'accuracy_95':wilson_interval(round(ok), k), 'least':np.sort(sure)[n-k]})
     return {'aurc':aurc, 'aurc_95':bootstrap(lambda s,r: risk_coverage(s, r)[2], sure, right, groups=m.groups), 'at':rows}
 
 # %% ../../nbs/evaluation/05_measurement.ipynb #shortcut-part
@@ -140,7 +140,7 @@ def shortcut_part(
     n,chance = len(m.targets),np.bincount(m.targets).max()/len(m.targets); model = {'accuracy':(m.answer==m.targets).mean()}; out = {'light':None}
     if len(np.unique(m.groups))>1:
         right = int((brightness_baseline(brightness_contrast(m.images), m.targets, m.groups)==m.targets).sum())
-        out['light'] = {'n':n, 'right':right, 'accuracy':right/n, 'accuracy_95':wilson(right, n), 'chance':chance}; out['light']['says'] = brightness_sentence(out['light'], model)
+        out['light'] = {'n':n, 'right':right, 'accuracy':right/n, 'accuracy_95':wilson_interval(right, n), 'chance':chance}; out['light']['says'] = brightness_sentence(out['light'], model)
     for name,change in ('shuffled', lambda im,i: shuffle_patches(im, i)), ('framed', lambda im,i: mask_border(im)):
         out[name] = answer_changes(m.answer, m.ask(change).probs.argmax(1), m.targets); out[name]['says'] = shortcut_sentence(name, out[name])
     return out

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..core.metrics import wilson
+from ..core.metrics import wilson_interval
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
 from ..datasets.layouts import evenly_spaced
 from .measurement import EvaluationData, Pictures
@@ -27,12 +27,12 @@ def level_part(
 )->dict: # ready for JSON
     "The numbers of one rung"
     n,right = len(targets),said.probs.argmax(1)==targets; ok = int(right.sum())
-    r = {'n':n, 'right':ok, 'accuracy':ok/n, 'accuracy_95':wilson(ok, n), 'confidence':said.probs.max(1).mean(), 'ece':calibration_error(said.probs, targets)}
+    r = {'n':n, 'right':ok, 'accuracy':ok/n, 'accuracy_95':wilson_interval(ok, n), 'confidence':said.probs.max(1).mean(), 'ece':calibration_error(said.probs, targets)}
     if said.sets is not None:
-        hit = int(said.sets[np.arange(n),targets].sum()); r |= {'coverage':hit/n, 'coverage_95':wilson(hit, n), 'set_size':coverage(said.sets, targets)['size']}
+        hit = int(said.sets[np.arange(n),targets].sum()); r |= {'coverage':hit/n, 'coverage_95':wilson_interval(hit, n), 'set_size':coverage(said.sets, targets)['size']}
     if said.verdicts is not None:
         v = said.verdicts; taken = v=='accept'; k,ok = int(taken.sum()),int(right[taken].sum()); r |= {name:(v==name).mean() for name in VERDICTS}
-        r |= {'accepted':k, 'accepted_right':ok, 'accepted_accuracy':ok/k if k else None, 'accepted_accuracy_95':wilson(ok, k) if k else None}
+        r |= {'accepted':k, 'accepted_right':ok, 'accepted_accuracy':ok/k if k else None, 'accepted_accuracy_95':wilson_interval(ok, k) if k else None}
     return r
 
 # %% ../../nbs/evaluation/06_robustness.ipynb #ladder-part

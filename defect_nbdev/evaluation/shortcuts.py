@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ..core.images import resize_to
-from ..core.metrics import wilson
+from ..core.metrics import wilson_interval
 from ..datasets.splits import grouped_kfold
 
 # %% ../../nbs/evaluation/03_shortcuts.ipynb #light
@@ -82,7 +82,7 @@ def answer_changes(
     before,after,targets = map(np.asarray, (before, after, targets)); n,right,changed = len(targets),int((after==targets).sum()),int((before!=after).sum())
     lost,won = int(((before==targets)&(after!=targets)).sum()),int(((before!=targets)&(after==targets)).sum())
     p = binomtest(lost, lost+won).pvalue if lost+won else 1.
-    return {'n':n, 'right':right, 'accuracy':right/n, 'accuracy_95':list(wilson(right, n)), 'changed':changed/n, 'changed_95':list(wilson(changed, n)),
+    return {'n':n, 'right':right, 'accuracy':right/n, 'accuracy_95':list(wilson_interval(right, n)), 'changed':changed/n, 'changed_95':list(wilson_interval(changed, n)),
             'lost':lost, 'won':won, 'p':float(p), 'worse':bool(p<.05 and lost>won)}
 
 _CHECKS = {'shuffled':('With its pieces shuffled', 'It uses what reaches across the pieces (shape, direction, place), or the seams mislead it.',

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 from fastcore.basics import patch
 
+from ..core.files import list_files
 from ..core.images import BadImage, MAX_PIXELS, read_image, to_uint8
 from ..data import allocate_pixels
-from ..datasets.layouts import list_files
 
 # %% ../../nbs/strip/01_reader.ipynb #strip
 class Strip:

@@ -12,11 +12,11 @@ from defect_nbdev.model import load_config
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.splits import read_manifest
 from defect_nbdev.training.recipes import read_recipe
-from defect_nbdev.core.metrics import wilson
+from defect_nbdev.core.metrics import wilson_interval
 
 here = Path(__file__).parent
 def told(name): return json.loads((here/name).read_text()) if (here/name).is_file() else None
-between = lambda k, n, form='.1%': '{0:{2}} to {1:{2}}'.format(*wilson(k, n), form)
+between = lambda k, n, form='.1%': '{0:{2}} to {1:{2}}'.format(*wilson_interval(k, n), form)
 
 def counted(m):
     "Right and wrong on the images kept back"

@@ -33,7 +33,7 @@ from defect_nbdev.strip.tiles import layout
 from defect_nbdev.strip.reader import open_strip, strip_from_array
 from defect_nbdev.inference.torch_engine import load_torch_engine
 from defect_nbdev.train import TrainConfig, Trainer, make_accelerator
-from defect_nbdev.core.metrics import wilson
+from defect_nbdev.core.metrics import wilson_interval
 
 TILE,SIZE,MM = 256,128,.5 # side of a tile and of the network's image, pixels; millimetres to a pixel of the strip
 
@@ -94,7 +94,7 @@ def counted(scan, truth):
 
 def added(parts, large=128):
     "Counts of several strips as one, with intervals; also for defects of at least `large` pixels alone"
-    def row(v): n,k = len(v),sum(f for *_,f,_,_ in v); return {'planted':n, 'found':k, 'recall':round(k/n, 4), 'recall_95':[round(x, 4) for x in wilson(k, n)], 'found_by_any_name':sum(a for *_,a,_ in v), 'mean_iou':round(float(np.mean([i for *_,i in v])), 3)}
+    def row(v): n,k = len(v),sum(f for *_,f,_,_ in v); return {'planted':n, 'found':k, 'recall':round(k/n, 4), 'recall_95':[round(x, 4) for x in wilson_interval(k, n)], 'found_by_any_name':sum(a for *_,a,_ in v), 'mean_iou':round(float(np.mean([i for *_,i in v])), 3)}
     every = [p for part in parts for p in part['planted']]; per = lambda least: {c:row([p for p in every if p[0]==c and p[1]>=least]) for c in NEU_CLASSES if any(p[0]==c and p[1]>=least for p in every)}
     return {'classes':per(0), f'from_{large*MM:.0f}_mm':per(large), **{k:sum(p[k] for p in parts) for k in ('false', 'other_name', 'found_again')}}
 
