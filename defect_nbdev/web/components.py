@@ -179,14 +179,14 @@ def interactive_page(
 # %% ../../nbs/web/02_components.ipynb #strip-view
 def _piece(scan, a, b):
     "Rows `a` to `b` of the shrunk strip, lying"
-    return _uri(Image.fromarray(np.ascontiguousarray(scan.small[a//scan.shrink:max(-(-b//scan.shrink), a//scan.shrink+1)].T)), 'JPEG', quality=80)
+    return _uri(Image.fromarray(np.ascontiguousarray(scan.thumbnail[a//scan.thumbnail_scale:max(-(-b//scan.thumbnail_scale), a//scan.thumbnail_scale+1)].T)), 'JPEG', quality=80)
 
 def _defect_view(scan, i, d, mm, crop):
-    from defect_nbdev.strip.map import _colour, _crop, _unit
-    unit,by = _unit(mm, scan.strip.length); out = {'n':i, 'label':d.label, 'colour':_colour(scan, d), 'box':[d.ymin, d.xmin, d.ymax, d.xmax],
+    from defect_nbdev.strip.map import class_color, crop_defect, length_unit
+    unit,by = length_unit(mm, scan.strip.length); out = {'n':i, 'label':d.label, 'colour':class_color(scan.classes, d.label), 'box':[d.ymin, d.xmin, d.ymax, d.xmax],
         'told':[f'{d.confidence:.0%} sure', f'{d.ymin*by:,.6g} {unit} from the head, {d.xmin*by:,.6g} {unit} from the edge', f'{d.area*mm**2:,.0f} mm²' if mm else f'{d.area:,.0f} px²', *['from tiles unlike anything the model learned from']*(d.unknown>.5)]}
     if not crop: return out
-    image,(y,x) = _crop(scan.strip, d, scan.layout.tile); return {**out, 'crop':data_uri(np.ascontiguousarray((np.stack([image]*3, -1) if image.ndim==2 else image).swapaxes(0, 1)), 320), 'at':[y, x, len(image)]}
+    image,y,x = crop_defect(scan.strip, d, scan.layout.tile); return {**out, 'crop':data_uri(np.ascontiguousarray((np.stack([image]*3, -1) if image.ndim==2 else image).swapaxes(0, 1)), 320), 'at':[y, x, len(image)]}
 
 def strip_view(
     scan, # a `Scan`
@@ -194,8 +194,8 @@ def strip_view(
     crops:int=60, # defects that can be seen large, the most severe
 )->dict: # plain JSON types
     "Everything the strip viewer shows"
-    from defect_nbdev.strip.map import _lines
-    s = scan.strip; n = _lines(s.length, s.width); per = -(-s.length//n); large = set(sorted(range(len(scan.defects)), key=lambda i: -scan.defects[i].severity)[:crops])
+    from defect_nbdev.strip.map import count_lines
+    s = scan.strip; n = count_lines(s.length, s.width); per = -(-s.length//n); large = set(sorted(range(len(scan.defects)), key=lambda i: -scan.defects[i].severity)[:crops])
     return {'width':s.width, 'per':per, 'lines':[{'a':a, 'b':min(a+per, s.length), 'image':_piece(scan, a, min(a+per, s.length))} for a in range(0, s.length, per)], 'missed':[list(map(int, m)) for m in scan.missed],
             'defects':[_defect_view(scan, i+1, d, mm_per_px, i in large) for i,d in enumerate(scan.defects)]}
 

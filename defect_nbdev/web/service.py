@@ -198,21 +198,20 @@ def _defect_rows(scan, mm):
 
 def _sentence(scan, clean):
     unsure = '' if clean else ' This model knows no clean metal, so shadows get the names of defects; give a strip that is known to be clean as a reference.'
-    return f"{len(scan.defects)} defect{'s'*(len(scan.defects)!=1)} in {scan.strip.length:,} × {scan.strip.width:,} px, {scan.tiles:,} tiles, {scan.unknown:,} of them unlike anything the model learned from." + (f' {sum(b-a for a,b in scan.missed):,} rows could not be inspected.' if scan.missed else '') + unsure
+    return f"{len(scan.defects)} defect{'s'*(len(scan.defects)!=1)} in {scan.strip.length:,} × {scan.strip.width:,} px, {scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model learned from." + (f' {sum(b-a for a,b in scan.missed):,} rows could not be inspected.' if scan.missed else '') + unsure
 
 # %% ../../nbs/web/04_service.ipynb #strip-scan
 @patch
 def _scan(self:AppService, path, name, mm, tile, reference, tell):
     "The scan, with each class's threshold from a clean strip if there is one"
-    from defect_nbdev.strip.command import _greyed
     from defect_nbdev.strip.tiles import clean_classes
-    from defect_nbdev.strip.scan import fit_peaks, scan_strip
+    from defect_nbdev.strip.scan import fit_thresholds, scan_strip
     from defect_nbdev.strip.reader import open_strip
-    e,grey = self.inspector.engine,self.inspector.grey; strips = [open_strip(p) for p in (reference, path) if p]; strips = [_greyed(s) if grey else s for s in strips]; strips[-1].name = safe_name(name)
+    e,grey = self.inspector.engine,self.inspector.grey; strips = [open_strip(p) for p in (reference, path) if p]; strips = [s.to_grey() if grey else s for s in strips]; strips[-1].name = safe_name(name)
     rows,done,peak = sum(s.readable for s in strips),0,.5
     for k,s in enumerate(strips):
-        scan = scan_strip(e, s, tile, peak=peak if k==len(strips)-1 else 0., tell=lambda row: tell((done+row)/rows)); done += s.readable
-        if k<len(strips)-1: peak = fit_peaks(scan, mm)
+        scan = scan_strip(e, s, tile, peak=peak if k==len(strips)-1 else 0., on_progress=lambda row: tell((done+row)/rows)); done += s.readable
+        if k<len(strips)-1: peak = fit_thresholds(scan, mm)
     return scan, bool(reference or clean_classes(e.classes))
 
 # %% ../../nbs/web/04_service.ipynb #strip

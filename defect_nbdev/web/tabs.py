@@ -153,9 +153,9 @@ def _strip_run(desk, path, mm, tile, reference):
 # %% ../../nbs/web/06_tabs.ipynb #draw-strip
 def _draw_strip(desk):
     "A drawn coil, the same steel without defects to set thresholds by, and millimetres a pixel"
-    from defect_nbdev.strip.synthetic import make_strip, plant
+    from defect_nbdev.strip.synthetic import make_strip, place_defects
     (folder := desk.workspace.served/secrets.token_hex(16)).mkdir(); a,b = folder/'drawn coil.tif',folder/'drawn clean coil.tif'
-    make_strip(a, 2048, 384, plant(2048, 384, 6, seed=4, sides=(96, 224)), seed=4); make_strip(b, 1024, 384, seed=4)
+    make_strip(a, 2048, 384, place_defects(2048, 384, 6, seed=4, sides=(96, 224)), seed=4); make_strip(b, 1024, 384, seed=4)
     return str(a),str(b),.5
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-tab
