@@ -39,35 +39,35 @@ class SteelTexture:
         self.light = np.interp(across, np.arange(7), knots).astype(np.float32)
     def _rng(self, *key):
         return np.random.default_rng([self.seed, *key])
-    def _noise(self, layer, k, rows, columns):
-        return self._rng(layer, k).standard_normal((rows,columns), np.float32)
+    def _noise(self, layer, block, rows, columns):
+        return self._rng(layer, block).standard_normal((rows,columns), np.float32)
 
 # %% ../../nbs/strip/02_synthetic.ipynb #metal-block
 @patch
-def _soft_patches(self:SteelTexture, k):
+def _soft_patches(self:SteelTexture, block):
     "Slow changes of brightness (512,width), from knots of this block and its neighbours"
     columns = self.width//_KNOT + 2
     before,own,after = (self._noise(2, i, _BLOCK//_KNOT, columns)
-                        for i in (k-1 if k else 10**9, k, k+1))
+                        for i in (block-1 if block else 10**9, block, block+1))
     knots = np.concatenate([before[-2:], own, after[:2]])
     fine = cv2.resize(knots, None, fx=_KNOT, fy=_KNOT, interpolation=cv2.INTER_CUBIC)
     return fine[2*_KNOT:-2*_KNOT,:self.width]
 
 @patch
-def _streaks(self:SteelTexture, k):
+def _streaks(self:SteelTexture, block):
     "Stripes along the rolling direction at a block's first row (1,width)"
-    return 6.5*cv2.GaussianBlur(self._noise(1, k, 1, self.width), (0,0), 2)
+    return 6.5*cv2.GaussianBlur(self._noise(1, block, 1, self.width), (0,0), 2)
 
 @patch
 def draw_block(self:SteelTexture,
-    k:int, # which block, from 0
+    block:int, # which block, from 0
 )->np.ndarray: # (512,width) float32 grey values
     "One block of rows"
     share = np.linspace(0, 1, _BLOCK, endpoint=False, dtype=np.float32)[:,None]
-    level = self.level + self.light + self._streaks(k)*(1-share) + self._streaks(k+1)*share
-    noise = self._noise(3, k, _BLOCK, self.width)
+    level = self.level + self.light + self._streaks(block)*(1-share) + self._streaks(block+1)*share
+    noise = self._noise(3, block, _BLOCK, self.width)
     grain = cv2.GaussianBlur(noise, (0,0), sigmaX=.7, sigmaY=.01)   # a line camera's rows differ
-    return level + 2*self._soft_patches(k) + 1.3*self.roughness*grain
+    return level + 2*self._soft_patches(block) + 1.3*self.roughness*grain
 
 # %% ../../nbs/strip/02_synthetic.ipynb #reflectance
 def _resize(image, side):
@@ -128,7 +128,7 @@ def _place(rng, length, width, sides, gap, label, placed):
 def place_defects(
     length:int, # of the strip, pixels
     width:int, # of the strip, pixels
-    n:int, # defects, the classes in turn
+    n_defects:int, # how many, the classes in turn
     seed:int=0, # which places and pieces
     labels:tuple=tuple(PAINTERS)[:6], # classes
     sides:tuple=(96,320), # smallest and largest square, pixels
@@ -136,11 +136,11 @@ def place_defects(
 )->tuple: # of `SyntheticDefect`
     "Defects at random places that do not touch"
     rng,placed = np.random.default_rng([seed, 7]),[]
-    for i in range(n):
+    for i in range(n_defects):
         label = labels[i%len(labels)]
         defect = _place(rng, length, width, sides, gap, label, placed)
         if defect is None:
-            raise ValueError(f'{n} defects of up to {sides[1]} px have no room in '
+            raise ValueError(f'{n_defects} defects of up to {sides[1]} px have no room in '
                 f'{length:,}×{width:,} px; give fewer or smaller ones.')
         placed.append(defect)
     return tuple(placed)
@@ -162,8 +162,8 @@ def draw_blocks(
 ): # generator of (rows,width) uint8
     "The rows of a drawn strip, block by block"
     texture = SteelTexture(width, seed)
-    for k,first in enumerate(range(0, length, _BLOCK)):
-        block = texture.draw_block(k)
+    for i,first in enumerate(range(0, length, _BLOCK)):
+        block = texture.draw_block(i)
         for defect in defects:
             _lay_over(block, first, defect)
         yield block.round().clip(0, 255).astype(np.uint8)[:length-first]
