@@ -17,7 +17,7 @@ GROUPS = { # folder -> (heading, what a reader finds there)
     '': ('The six steps', 'from an image file to the page an operator opens'),
     'core': ('Core', 'files, images, tables, command line: what everything else stands on'),
     'datasets': ('Datasets', 'folders of images, who learns and who judges, shared metal'),
-    'uncertainty': ('Uncertainty', 'calibrated probabilities, label sets, out-of-distribution score'),
+    'uncertainty': ('Uncertainty', 'calibration, label sets, unknown-score (out-of-distribution)'),
     'explain': ('Explain', 'overlays, boxes and finer heatmaps'),
     'training': ('Training', 'options, distillation, checkpoints, recipes'),
     'evaluation': ('Evaluation', 'everything that can be measured of a model'),

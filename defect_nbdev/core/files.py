@@ -4,17 +4,13 @@
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'write_atomic', 'write_text', 'file_sha256', 'natural_key', 'list_files', 'list_folders',
-           'allocate_array', 'project_path']
+           'project_path']
 
 # %% ../../nbs/core/01_files.ipynb #imports
 import hashlib
-import math
 import os
 import re
-import tempfile
 from pathlib import Path
-
-import numpy as np
 
 # %% ../../nbs/core/01_files.ipynb #atomic-write
 def write_atomic(
@@ -80,25 +76,6 @@ def list_folders(
     "The folders in a folder, hidden ones and those that start with __ left out"
     folders = [f for f in folder.iterdir() if f.is_dir()]
     return sorted(f for f in folders if not f.name.startswith(('.', '__')))
-
-# %% ../../nbs/core/01_files.ipynb #allocate
-def allocate_array(
-    shape:tuple, # of the array
-    limit:int, # bytes kept in memory; a larger array is mapped from a temporary file
-    dtype=np.uint8, # of its values
-)->np.ndarray: # values are arbitrary
-    "An array in memory, or in a temporary file that vanishes with it"
-    size = math.prod(shape)*np.dtype(dtype).itemsize
-    if size<=limit: return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        try:
-            if hasattr(os, 'posix_fallocate'): os.posix_fallocate(file.fileno(), 0, size)
-            else: file.truncate(size)
-        except OSError as error:
-            raise OSError(f'{size/2**30:.1f} GiB of pixels do not fit into '
-                f'{tempfile.gettempdir()} ({error.strerror}); '
-                'set TMPDIR to a folder with more room, or use smaller images.') from None
-        return np.memmap(file, dtype, 'r+', shape=shape)
 
 # %% ../../nbs/core/01_files.ipynb #project-path
 def project_path(

@@ -19,7 +19,17 @@ def heat_colors(
 )->np.ndarray: # RGB (H,W,3) float32 in [0,255]
     "Pale yellow for little evidence, dark red for much"
     at = np.linspace(0, 1, len(_STOPS))
-    return np.stack([np.interp(heatmap, at, _STOPS[:,c]) for c in range(3)], -1).astype(np.float32)
+    channels = [np.interp(heatmap, at, _STOPS[:,c]) for c in range(3)]
+    return np.stack(channels, -1).astype(np.float32)
+
+# %% ../../nbs/explain/01_overlay.ipynb #overlay-checks
+def _check_heatmap(heatmap, shape):
+    if heatmap.shape!=shape:
+        raise ValueError(f'heatmap is {heatmap.shape}, image is {shape}; '
+                         'enlarge the heatmap to the image first.')
+    low,high = heatmap.min(),heatmap.max()
+    if not (np.isfinite(heatmap).all() and low>=0 and high<=1):
+        raise ValueError(f'heatmap spans {low:.3g} to {high:.3g}; it must lie in [0,1].')
 
 # %% ../../nbs/explain/01_overlay.ipynb #overlay
 def overlay(
@@ -29,12 +39,12 @@ def overlay(
 )->np.ndarray: # RGB (H,W,3), uint8
     "Colour `image` by `heatmap`; no evidence leaves a pixel untouched"
     rgb,heat = to_rgb(image),np.asarray(heatmap, np.float32)
-    if heat.shape!=rgb.shape[:2]: raise ValueError(f'heatmap is {heat.shape}, image is {rgb.shape[:2]}; enlarge the heatmap to the image first.')
-    if not (np.isfinite(heat).all() and heat.min()>=0 and heat.max()<=1): raise ValueError(f'heatmap spans {heat.min():.3g} to {heat.max():.3g}; it must lie in [0,1].')
+    _check_heatmap(heat, rgb.shape[:2])
     if not 0<=alpha<=1: raise ValueError(f'alpha is {alpha}; give an opacity in [0,1].')
     out = np.empty_like(rgb)
-    for y in range(0, len(rgb), 256):                # in strips: a large image in floats would fill the memory
-        rows,opacity = slice(y, y+256),alpha*heat[y:y+256,:,None]
+    for y in range(0, len(rgb), 256): # in strips: a large image in floats would fill the memory
+        rows = slice(y, y+256)
+        opacity = alpha*heat[rows,:,None]
         out[rows] = np.round(rgb[rows]*(1-opacity) + heat_colors(heat[rows])*opacity)
     return out
 
@@ -45,7 +55,18 @@ def enlarge(
 )->np.ndarray: # (H,W) float32 in [0,1]
     "A map on its grid, at the image's size: bilinear between the middles of the cells"
     h,w = size
-    return np.clip(cv2.resize(np.ascontiguousarray(maps, np.float32), (w,h), interpolation=cv2.INTER_LINEAR), 0, 1)
+    maps = np.ascontiguousarray(maps, np.float32)
+    return np.clip(cv2.resize(maps, (w,h), interpolation=cv2.INTER_LINEAR), 0, 1)
+
+# %% ../../nbs/explain/01_overlay.ipynb #add-colorbar
+def _add_colorbar(fig, axes, scale):
+    "A colour bar in logits beside the axes"
+    from matplotlib.cm import ScalarMappable # slow: matplotlib
+    from matplotlib.colors import ListedColormap, Normalize # slow: matplotlib
+    colors = ListedColormap(heat_colors(np.linspace(0, 1, 64))/255)
+    bar = fig.colorbar(ScalarMappable(Normalize(0, scale), colors), ax=axes)
+    bar.set_label('evidence (logits)', fontsize=9)
+    bar.ax.tick_params(labelsize=9)
 
 # %% ../../nbs/explain/01_overlay.ipynb #show-heatmap
 def show_heatmap(
@@ -56,13 +77,15 @@ def show_heatmap(
     title:str='', # over the picture
 ): # a matplotlib Figure
     "The overlay beside the surface, with a colour bar in logits"
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import ListedColormap, Normalize
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(5,2.2), dpi=66, layout='constrained')
+    from matplotlib.figure import Figure # slow: matplotlib
+    fig = Figure(figsize=(5,2.2), dpi=96, layout='constrained')
     axes = fig.subplots(1, 2)
-    for ax,im in zip(axes, (to_rgb(image), overlay(image, heatmap, alpha))): ax.imshow(im); ax.axis('off')
-    if not np.any(heatmap): axes[1].text(.5, .5, 'no evidence', transform=axes[1].transAxes, ha='center', color='white', backgroundcolor='0.2')
-    fig.colorbar(ScalarMappable(Normalize(0, scale), ListedColormap(heat_colors(np.linspace(0, 1, 64))/255)), ax=axes, label='evidence (logits)')
-    if title: fig.suptitle(title, fontsize=9)
+    for ax,picture in zip(axes, (to_rgb(image), overlay(image, heatmap, alpha))):
+        ax.imshow(picture)
+        ax.axis('off')
+    if not np.any(heatmap):
+        axes[1].text(.5, .5, 'no evidence', transform=axes[1].transAxes, ha='center',
+                     color='white', backgroundcolor='0.2')
+    _add_colorbar(fig, axes, scale)
+    if title: fig.suptitle(title, fontsize=10)
     return fig

@@ -15,8 +15,10 @@ import numpy as np
 from PIL import Image
 from fastcore.basics import patch
 
-from ..core.files import allocate_array, list_files
-from ..core.images import BadImage, MAX_PIXELS, read_image, to_uint8
+from ..core.files import list_files
+from defect_nbdev.core.images import (
+    BadImage, MAX_PIXELS, allocate_pixels, read_image, to_uint8,
+)
 
 # %% ../../nbs/strip/01_reader.ipynb #strip
 class Strip:
@@ -227,7 +229,7 @@ def _open_turned(path, reader, bits):
     "A compressed strip along x"
     page = reader.page
     if reader.complete_rows()==page.imagelength:
-        pixels = allocate_array(page.shape, 2**28, page.dtype)
+        pixels = allocate_pixels((*page.shape, page.dtype.itemsize), 2**28).view(page.dtype)[...,0]
         try:
             page.asarray(out=pixels)
             return strip_from_array(pixels.swapaxes(0, 1), path, bits)

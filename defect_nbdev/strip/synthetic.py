@@ -199,7 +199,7 @@ class ThresholdEngine(Engine):
     ):
         super().__init__(dict(classes=['Scratches', 'Patches', 'Clean'], evidence_scale=10.,
             preprocess=dict(size=size), backbone='threshold', precision='fp32', cuts={}))
-    def _outputs(self, pixels):
+    def compute(self, pixels):
         grid = self.size//8
         cells = pixels[...,0].reshape(len(pixels), grid, 8, grid, 8)
         bright,dark = (cells>200).mean((2,4))>.1,(cells<50).mean((2,4))>.1

@@ -10,7 +10,7 @@ is set on one half of them and judged on the other, halves that share no metal, 
 network without one class, six times, and asks whether the left-out class is strange to it. scikit-image must be installed: the
 pictures in its package, and scikit-learn's, are the photographs and textures.
 What is measured goes into unknown.json beside this file, model after model and class after class; a run that was stopped goes on
-where it was. Models that are not named are forgotten; what was measured with other files, or another 01_model or 02a_confidence, is
+where it was. Models that are not named are forgotten; what was measured with other files, or another 01_model or uncertainty/05_confidence, is
 measured again. The small networks can be kept in a folder, so that they are not trained again for that."""
 import argparse, json, time
 from dataclasses import replace
@@ -25,8 +25,10 @@ from accelerate.utils import set_seed
 
 import defect_nbdev.uncertainty.fit, defect_nbdev.uncertainty.confidence, defect_nbdev.model
 from defect_nbdev.uncertainty.fit import with_rotations
-from defect_nbdev.uncertainty.novelty import NOVELTY_KINDS, attainable_error, auroc, false_alarm_at, fit_novelty, threshold_at
-from defect_nbdev.uncertainty.confidence import VERDICTS, load_confidence
+from defect_nbdev.uncertainty.conformal import attainable_error, conformal_quantile
+from defect_nbdev.uncertainty.novelty import NOVELTY_KINDS, auroc, fit_novelty, fpr_at_tpr
+from defect_nbdev.uncertainty.confidence import load_confidence
+from defect_nbdev.core.verdicts import VERDICTS
 from defect_nbdev.data import AUGMENTS, Preprocess, SteelDataset, decode_images, eval_transform, make_loader, train_transform
 from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples, class_indices
 from defect_nbdev.core.images import read_image, to_rgb
@@ -137,8 +139,8 @@ def judged(score, known, others, labels, groups):
     "One score against strangers, known images and others as `asked` gives them"
     s = score(known); new = {k:score(got) for k,got in others.items()}
     new['all that is no steel'] = np.concatenate([v for k,v in new.items() if k in STRANGERS])
-    out = {'auroc':{k:auroc(s, v) for k,v in new.items()}, 'false_alarm':{k:false_alarm_at(s, v) for k,v in new.items()}}
-    sets = [(threshold_at(s[a], float(attainable_error(a.sum(), .01))), b) for a,b in halves(labels, groups)]
+    out = {'auroc':{k:auroc(s, v) for k,v in new.items()}, 'false_alarm':{k:fpr_at_tpr(s, v) for k,v in new.items()}}
+    sets = [(conformal_quantile(s[a], float(attainable_error(a.sum(), .01))), b) for a,b in halves(labels, groups)]
     out['caught'] = {k:float(np.mean([(v>t).mean() for t,_ in sets])) for k,v in new.items()}
     return out | {'known_unknown':float(np.mean([(s[b]>t).mean() for t,b in sets])),
                   'known_unknown_by_class':{c:float(np.mean([(s[b & (labels==c)]>t).mean() for t,b in sets])) for c in np.unique(labels).tolist()}}
@@ -187,7 +189,7 @@ def leave_out(label, train, valid, recipe, keep):
         if at: save_model(net, at, config)
     ask = lambda images: asked(net, config.preprocess, images)
     learned,known,other = ask(with_rotations(learn)),*(ask(read_image(x.path) for x in part) for part in (judge, new))
-    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':false_alarm_at(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.repeat(class_indices(learn, config.classes), 2), known))
+    scores,also = ({k:{'auroc':auroc(f(known), f(other)), 'false_alarm':fpr_at_tpr(f(known), f(other))} for k,f in part.items()} for part in scores_of(learned, np.repeat(class_indices(learn, config.classes), 2), known))
     return {'n_known':len(judge), 'n_new':len(new), 'right':right(known, judge, config.classes), 'scores':scores, 'also':also}
 
 def main():
