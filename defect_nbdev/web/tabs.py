@@ -22,7 +22,7 @@ from PIL import Image
 from ..core.models import find_model, shipped_model
 from ..core.verdicts import VERDICT_TITLES, VERDICT_WORDS
 from ..datasets.synthetic import make_steel
-from ..strip.synthetic import make_strip, plant
+from ..strip.synthetic import make_strip, place_defects
 from defect_nbdev.web.components import (
     CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS, refusal_card, static_text,
 )
@@ -264,7 +264,7 @@ def _draw_strip(service):
     folder = service.workspace.served/secrets.token_hex(16)
     folder.mkdir()
     coil,clean = folder/'drawn coil.tif',folder/'drawn clean coil.tif'
-    make_strip(coil, 2048, 384, plant(2048, 384, 6, seed=4, sides=(96, 224)), seed=4)
+    make_strip(coil, 2048, 384, place_defects(2048, 384, 6, seed=4, sides=(96, 224)), seed=4)
     make_strip(clean, 1024, 384, seed=4)
     return str(coil),str(clean),.5
 

@@ -17,7 +17,10 @@ from statistics import median
 import psutil
 from PIL import Image
 
-from defect_nbdev.batch.cluster import _Setup, _deal, _noted, cluster, listed, packed, unpacked
+from defect_nbdev.batch.cluster import (
+    RunSetup, append_block, load_model_files, predict_on_workers, ray_cluster, read_model_files,
+)
+from defect_nbdev.batch.urls import list_inputs
 from defect_nbdev.datasets.layouts import NEU_CLASSES
 from defect_nbdev.core.files import write_text
 from defect_nbdev.inference.export import export_model
@@ -45,16 +48,16 @@ class Bar:
     def clear(self): pass
 
 def single(model, folder, out):
-    files = packed(model); t0 = time.perf_counter(); inspector = unpacked(files, 1); start = time.perf_counter()-t0; a,t = cpu(),time.perf_counter()
+    files = read_model_files(model); t0 = time.perf_counter(); inspector = load_model_files(files, 1); start = time.perf_counter()-t0; a,t = cpu(),time.perf_counter()
     with Results(inspector, out) as r: n = inspect_files(r, [folder]); took = time.perf_counter()-t; spent_s = spent(a, cpu())['rest']; r.finish('parquet')
     return dict(start_s=start, images=n, s=took, cpu_s=spent_s)
 
 def clustered(model, folder, out, workers):
-    files = packed(model); inspector = unpacked(files, 1); e = inspector.engine; bar = Bar(); t0 = time.perf_counter()
-    with Results(inspector, out) as r, cluster(workers, 1) as (ray, n, threads):
-        up = time.perf_counter(); before = cpu(); t = time.thread_time(); wave = list(listed([folder])); listing = time.thread_time()-t
-        setup = _Setup(version('defect_nbdev'), e.model_hash, e.preprocess_hash, threads, 8, 2, None, None); t = time.thread_time()
-        for done in _deal(ray, wave, ray.put(files), setup, n): _noted(r, wave, done, print, bar)
+    files = read_model_files(model); inspector = load_model_files(files, 1); e = inspector.engine; bar = Bar(); t0 = time.perf_counter()
+    with Results(inspector, out) as r, ray_cluster(workers, 1) as (ray, n, threads):
+        up = time.perf_counter(); before = cpu(); t = time.thread_time(); wave = list(list_inputs([folder])); listing = time.thread_time()-t
+        setup = RunSetup(version('defect_nbdev'), e.model_hash, e.preprocess_hash, threads, 8, 2, None, None); t = time.thread_time()
+        for done in predict_on_workers(ray, wave, ray.put(files), setup, n): append_block(r, wave, done, print, bar)
         noting = time.thread_time()-t; (t1,_,_),(t,a,first),(t2,b,_) = bar.seen[0],bar.seen[len(bar.seen)//2],bar.seen[-1]; tt = time.thread_time(); r.finish('parquet'); table = time.thread_time()-tt
     d = spent(a, b); return dict(start_s=up-t0, models_s=t1-up, images=bar.n-first, s=t2-t, worker_cpu_s=d['worker'], rest_cpu_s=d['rest'], start_cpu_s=spent(before, a),
                                  first_machine_us={k:round(1e6*v/len(wave), 1) for k,v in (('list',listing), ('note',noting-bar.own), ('table',table))})

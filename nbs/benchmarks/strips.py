@@ -26,10 +26,10 @@ from defect_nbdev.core.files import write_text
 from defect_nbdev.inference.engines import load_engine
 from defect_nbdev.inference.export import export_model
 from defect_nbdev.explain.reader import fine_evidence, learn_reader
-from defect_nbdev.model import ModelConfig, ScratchDetector, load_model, save_model
-from defect_nbdev.strip.synthetic import _reflectance, make_strip, plant, strip_blocks, true_box
-from defect_nbdev.strip.scan import fit_peaks, scan_strip, shared_answers
-from defect_nbdev.strip.tiles import layout
+from defect_nbdev.model import ModelConfig, ScratchDetector, load_model, pooled_embedding, save_model
+from defect_nbdev.strip.synthetic import draw_blocks, draw_reflectance, make_strip, place_defects
+from defect_nbdev.strip.scan import fit_thresholds, scan_strip
+from defect_nbdev.strip.tiles import plan_tiles
 from defect_nbdev.strip.reader import open_strip, strip_from_array
 from defect_nbdev.inference.torch_engine import load_torch_engine
 from defect_nbdev.train import TrainConfig, Trainer, make_accelerator
@@ -40,9 +40,9 @@ TILE,SIZE,MM = 256,128,.5 # side of a tile and of the network's image, pixels; m
 # Learning
 def tiles(seed, length=2048, width=1024):
     "(class, image) of one coil: three looks at each of six defects that show enough of it, eight at clean metal"
-    rng,planted = np.random.default_rng([seed, 99]),plant(length, width, 6, seed); a = np.concatenate(list(strip_blocks(length, width, planted, seed)))
+    rng,planted = np.random.default_rng([seed, 99]),place_defects(length, width, 6, seed); a = np.concatenate(list(draw_blocks(length, width, planted, seed)))
     own,every = {},np.zeros(a.shape, bool)
-    for p in planted: own[p] = np.zeros(a.shape, bool); own[p][p.y:p.y+p.side,p.x:p.x+p.side] = _reflectance(p.label, p.side, p.seed)[1]; every |= own[p]
+    for p in planted: own[p] = np.zeros(a.shape, bool); own[p][p.y:p.y+p.side,p.x:p.x+p.side] = draw_reflectance(p.label, p.side, p.seed)[1]; every |= own[p]
     look = lambda y, x: resize_to(to_rgb(a[y:y+TILE,x:x+TILE]), SIZE)[...,0]
     for p,m in own.items():
         n = 0
@@ -102,7 +102,7 @@ def rate(n, m2):
     "False defects per 10 m² with the exact 95 % interval"
     lo,hi = (chi2.ppf(.025, 2*n)/2 if n else 0., chi2.ppf(.975, 2*n+2)/2); return {'false':n, 'm2':round(m2, 2), 'per_10_m2':round(n/m2*10, 3), 'per_10_m2_95':[round(float(v)/m2*10, 3) for v in (lo, hi)]}
 
-def drawn(seed, length, width, n): p = plant(length, width, n, seed); return strip_from_array(np.concatenate(list(strip_blocks(length, width, p, seed))), f'coil {seed}'),[true_box(q) for q in p]
+def drawn(seed, length, width, n): p = place_defects(length, width, n, seed); return strip_from_array(np.concatenate(list(draw_blocks(length, width, p, seed))), f'coil {seed}'),[q.box() for q in p]
 
 PEAKS = (.1, .2, .3, .4, .5, .6, .7)  # thresholds; .5 is the command's own
 
@@ -124,9 +124,40 @@ def invents(engine, seeds, length=10_000, width=4096, peaks=PEAKS, **kw):
     return {**rate(sum(n[.5]), m2), 'each':n[.5], 'by_peak':{str(p):rate(sum(v), m2) for p,v in n.items()}}
 
 # Sharing
+def predict_shared_features(engine, window, layout):
+    "(logits, probabilities, heatmaps) of a window's tiles, row by row, from features computed once"
+    network,size = engine.network,engine.size
+    height,width = (round(n*size/layout.tile) for n in window.shape[:2])
+    pixels = cv2.resize(to_rgb(window), (width,height), interpolation=cv2.INTER_AREA)
+    with torch.no_grad():
+        levels = network.levels(network.pixels(torch.from_numpy(pixels)[None]))
+        strides = [2**round(np.log2(width/features.shape[-1])) for features in levels]
+        step = layout.step*size/layout.tile
+        if step%strides[-1] or size%strides[-1]:
+            raise ValueError(f'the network looks at every {strides[-1]} px, its image has {size} and '
+                f'a step is {step:g} of them; sharing needs whole multiples.')
+        corners = [(y,x) for y in range(0, height-size+1, int(step))
+                   for x in range(0, width-size+1, int(step))]
+        parts = [torch.cat([features[:,:,y//k:(y+size)//k,x//k:(x+size)//k] for y,x in corners])
+                 for features,k in zip(levels, strides)]
+        evidence,logits = fine_evidence(network.model, parts, 'all', network.reader, size)
+    probabilities = logits.softmax(-1).numpy()
+    if engine.confidence is not None:
+        embedding = pooled_embedding(parts, size)
+        probabilities = np.asarray(engine.confidence.apply(logits, embedding).probs)
+    return logits.numpy(), probabilities, (evidence/network.model.evidence_scale).numpy()
+
+def check_sharing(engine):
+    "A window of one tile is that tile"
+    tile = next(draw_blocks(TILE, TILE, seed=1))
+    alone = engine.run(resize_to(to_rgb(tile), SIZE)[None])
+    shared = predict_shared_features(engine, tile, plan_tiles(engine, TILE))
+    for a,b in zip(shared, (alone.logits, alone.probabilities, alone.heatmaps)):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
 def window_normalised(engine, window, lay):
     "Tile by tile, but with the mean and contrast of the whole window: (logits, maps)"
-    look,k = engine.look,engine.size/lay.tile
+    look,k = engine.network,engine.size/lay.tile
     with torch.no_grad():
         x = look.pixels(torch.from_numpy(cv2.resize(to_rgb(window), None, fx=k, fy=k, interpolation=cv2.INTER_AREA))[None]); s = engine.size
         e,z = fine_evidence(look.model, look.levels(torch.cat([x[:,:,y:y+s,c:c+s] for y in range(0, x.shape[2]-s+1, round(lay.step*k)) for c in range(0, x.shape[3]-s+1, round(lay.step*k))])), 'all', look.reader, s)
@@ -140,14 +171,15 @@ def agreement(got, want, clean):
 
 def sharing(engine, seeds, rounds=3):
     "Shared features against tile by tile, for each overlap"
+    check_sharing(engine)
     clean,out = engine.classes.index('Clean'),[]
     for overlap in (0, .25, .5, .75):
-        lay,took,sums = layout(engine, TILE, overlap),[],{k:np.zeros(6) for k in ('shared', 'padding_only', 'normalisation_only')}
+        lay,took,sums = plan_tiles(engine, TILE, overlap),[],{k:np.zeros(6) for k in ('shared', 'padding_only', 'normalisation_only')}
         for s in seeds:
             a,_ = drawn(s, 2048, 1024, 6); side = lambda n: (n-TILE)//lay.step*lay.step + TILE
-            window = a.rows(0, side(2048))[:768,:side(1024)]; window = window[:side(768)]; cuts = [window[y:y+TILE,x:x+TILE] for y in range(0, len(window)-TILE+1, lay.step) for x in range(0, window.shape[1]-TILE+1, lay.step)]
+            window = a.read_rows(0, side(2048))[:768,:side(1024)]; window = window[:side(768)]; cuts = [window[y:y+TILE,x:x+TILE] for y in range(0, len(window)-TILE+1, lay.step) for x in range(0, window.shape[1]-TILE+1, lay.step)]
             def alone(): parts = [engine.run(np.stack([resize_to(to_rgb(c), SIZE) for c in cuts[i:i+32]])) for i in range(0, len(cuts), 32)]; return np.concatenate([p.logits for p in parts]),np.concatenate([p.heatmaps for p in parts])
-            t0 = time.perf_counter(); one = alone(); t1 = time.perf_counter(); z,_,m = shared_answers(engine, window, lay); took.append((t1-t0)/(time.perf_counter()-t1)); w = window_normalised(engine, window, lay)
+            t0 = time.perf_counter(); one = alone(); t1 = time.perf_counter(); z,_,m = predict_shared_features(engine, window, lay); took.append((t1-t0)/(time.perf_counter()-t1)); w = window_normalised(engine, window, lay)
             for k,(got,want) in {'shared':((z, m), one), 'padding_only':((z, m), w), 'normalisation_only':(w, one)}.items(): sums[k] += agreement(got, want, clean)
         told = lambda v: {'tiles':int(v[0]), 'same_label':round(v[1]/v[0], 4), 'defect_tiles':int(v[2]), 'same_label_defect_tiles':round(v[3]/max(v[2], 1), 4), 'map_correlation':round(v[4]/max(v[5], 1), 4)}
         out.append({'overlap':overlap, 'speedup':[round(f(took), 2) for f in (median, min, max)], **{k:told(v) for k,v in sums.items()}}); print(out[-1], flush=True)
@@ -156,13 +188,13 @@ def sharing(engine, seeds, rounds=3):
 # Cost
 def long_strip(file, folder, length, width):
     "The command on a long strip in a process of its own: peak memory, and speed as a share of the engine's own"
-    p = plant(length, width, 60, 30500); truth = make_strip(folder/'long.tif', length, width, p, 30500); code = "import sys; sys.argv = ['defect_strip', *sys.argv[1:]]; from defect_nbdev.strip.command import defect_strip; defect_strip.cli()"
+    p = place_defects(length, width, 60, 30500); truth = make_strip(folder/'long.tif', length, width, p, 30500); code = "import sys; sys.argv = ['defect_strip', *sys.argv[1:]]; from defect_nbdev.strip.command import defect_strip; defect_strip.cli()"
     r = subprocess.run([sys.executable, '-c', code, 'long.tif', '--model', str(Path(file).resolve()), '--mm_per_px', str(MM), '--tile', str(TILE), '--overlap', '.25'], cwd=folder, stdout=subprocess.PIPE, text=True); print(r.stdout)
     gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss/2**20; d = folder/'long-defects'; told = json.loads((d/'strip.json').read_text()); rows = [l.split(',') for l in (d/'defects.csv').read_text().splitlines()]; at = {k:i for i,k in enumerate(rows[0])}
     class One: pass
     def defect(row): o = One(); o.label = row[at['label']].strip('"'); o.xmin,o.ymin,o.xmax,o.ymax = (int(row[at[k]]) for k in ('xmin','ymin','xmax','ymax')); return o
     found = One(); found.defects = [defect(row) for row in rows[1:]]; n = counted(found, truth)
-    engine = load_engine(file); x = np.stack([to_rgb(resize_to(b[:TILE,:TILE], SIZE)) for b in [next(strip_blocks(TILE, TILE, seed=1))]]*31); engine.run(x); t = time.perf_counter(); k = 0
+    engine = load_engine(file); x = np.stack([to_rgb(resize_to(b[:TILE,:TILE], SIZE)) for b in [next(draw_blocks(TILE, TILE, seed=1))]]*31); engine.run(x); t = time.perf_counter(); k = 0
     while time.perf_counter()-t<20: engine.run(x); k += 31
     own = k/(time.perf_counter()-t)
     return {'length_px':length, 'width_px':width, 'file_gib':round(length*width/2**30, 3), 'overlap':.25, 'exit_status':r.returncode, 'peak_gib':round(gib, 3), 'tiles':told['tiles'], 'share_of_engine_speed':round(told['tiles']/told['seconds']/own, 3), 'map_png_kb':round((d/'map.png').stat().st_size/1024), **added([n]), 'rate':rate(n['false'], length*width*MM**2/1e6)}
@@ -182,13 +214,13 @@ def main():
     if 'invents' in o.only: save('invents', invents(fast, range(30100, 30103), **kw))
     if 'bits' in o.only:
         with tempfile.TemporaryDirectory() as d:
-            q = plant(8192, 2048, 60, 30000); make_strip(Path(d)/'deep.tif', 8192, 2048, q, 30000, bits=12); make_strip(Path(d)/'flat.tif', 8192, 2048, q, 30000); deep,flat = (scan_strip(fast, open_strip(Path(d)/f), **kw) for f in ('deep.tif', 'flat.tif'))
+            q = place_defects(8192, 2048, 60, 30000); make_strip(Path(d)/'deep.tif', 8192, 2048, q, 30000, bits=12); make_strip(Path(d)/'flat.tif', 8192, 2048, q, 30000); deep,flat = (scan_strip(fast, open_strip(Path(d)/f), **kw) for f in ('deep.tif', 'flat.tif'))
             save('bits', {'estimated':deep.strip.bits, 'defects':len(flat.defects), 'the_same':sum(a==b for a,b in zip(deep.defects, flat.defects)), 'same_pixels':deep.digest==flat.digest})
     if 'sharing' in o.only: save('sharing', sharing(engine, range(30200, 30206)))
     if 'without_clean' in o.only:
         with tempfile.TemporaryDirectory() as d:
-            export_model(load_torch_engine('neu-lite0', 'cpu'), Path(d)/'six.xml'); six = load_engine(Path(d)/'six.xml', 1); kw6 = dict(tile=200, overlap=.25); known = scan_strip(six, drawn(30300, 10_000, 2048, 0)[0], peak=0., **kw6); peaks = fit_peaks(known, MM, .1)
-            save('without_clean', {'model':'neu-lite0', 'tile_px':200, 'overlap':.25, 'unknown_tiles':known.unknown, 'tiles':known.tiles, 'peaks':{k:round(v, 3) for k,v in peaks.items()}, **{k:{'clean':invents(six, [30301, 30302], 8000, 2048, v, **kw6), **finds(six, [30303, 30304], 8192, 2048, 60, v, **kw6)} for k,v in (('default', PEAKS), ('reference', peaks))}})
+            export_model(load_torch_engine('neu-lite0', 'cpu'), Path(d)/'six.xml'); six = load_engine(Path(d)/'six.xml', 1); kw6 = dict(tile=200, overlap=.25); known = scan_strip(six, drawn(30300, 10_000, 2048, 0)[0], peak=0., **kw6); peaks = fit_thresholds(known, MM, .1)
+            save('without_clean', {'model':'neu-lite0', 'tile_px':200, 'overlap':.25, 'unknown_tiles':known.unknown_tiles, 'tiles':known.tiles, 'peaks':{k:round(v, 3) for k,v in peaks.items()}, **{k:{'clean':invents(six, [30301, 30302], 8000, 2048, v, **kw6), **finds(six, [30303, 30304], 8192, 2048, 60, v, **kw6)} for k,v in (('default', PEAKS), ('reference', peaks))}})
     if 'long' in o.only:
         with tempfile.TemporaryDirectory() as d: save('long', long_strip(file, Path(d), o.length, 4096))
 
