@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from .data import reuse_memory
+from .core.memory import reuse_memory
 from .datasets.layouts import evenly_spaced
 from .loss import FocalLoss, dense_distillation_loss, distillation_loss, feature_loss
 from .model import ScratchDetector, cell_offset

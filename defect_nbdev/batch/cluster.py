@@ -25,13 +25,13 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .. import __version__
-from .files import InputFile, SUFFIXES, find_images
-from .results import FORMATS, Results, RunSummary, file_key, shown
-from .run import predict_files
+from .files import InputFile, SUFFIXES, file_key, find_images, predict_files
+from .results import Results, RunSummary, check_format, to_inspection, to_row
 from ..core.images import BadImage
 from ..core.files import natural_key
 from ..inference.engines import cpu_count, import_optional, load_engine
 from ..inference.inspector import Inspector, load_inspector
+from ..monitoring.rows import path_to_text
 
 # %% ../../nbs/batch/09_cluster.ipynb #find-far
 def is_url(
@@ -60,7 +60,7 @@ def _find_far(fs, root, url):
 class Listed(NamedTuple):
     "A file that is to be inspected"
     path:str # or URL
-    key:int # 64 bits, as in the journal
+    key:int # 64 bits, see `file_key`
     why:str='' # what stands against it already, a sentence
 
 _STATE = 'ETag', 'etag', 'mtime', 'LastModified', 'last_modified', 'updated', 'created' # what servers call it
@@ -136,7 +136,7 @@ class _Setup(NamedTuple):
 
 class _Worker:
     "Holds a model, and makes rows of files"
-    heatmaps,_row = False,Results._row
+    def _row(self, f, o): return to_row(to_inspection(f, o, self.mm_per_px, self.costs))
     def __init__(self,
         files, # from `packed`, or Ray's reference to them
         setup, # what the run was started with
@@ -244,7 +244,7 @@ def __call__(self:_Worker, block): # from a table of (i, path, why) to one of (i
 
 def _whole(path): return path if is_url(path) else os.path.abspath(path)
 
-def _as_given(row, f): return {**row, 'file':shown(f.path), 'error':row['error'].replace(shown(_whole(f.path)), shown(f.path), 1)}
+def _as_given(row, f): return {**row, 'file':path_to_text(f.path), 'error':row['error'].replace(path_to_text(_whole(f.path)), path_to_text(f.path), 1)}
 
 def _blocks(files, size):
     "Tables of up to `size` files"
@@ -276,7 +276,7 @@ def _waves(results, files, t):
 
 def _noted(results, wave, done, say, t):
     "Write a block of rows down; how many of them were begun before"
-    done = [(i, _as_given(row, wave[i]), again) for i,row,again in done]; results.keep([(wave[i].key, row) for i,row,_ in done])
+    done = [(i, _as_given(row, wave[i]), again) for i,row,again in done]; results.append([(wave[i].key, row) for i,row,_ in done])
     for _,row,_ in done:
         if row['status']!='ok': t.clear(); say(row['error'])
     t.update(len(done)); return sum(again>0 for *_,again in done)
@@ -291,7 +291,7 @@ def inspect_cluster(
     batch:int=8, # images a model gets at once
     readers:int=2, # threads of each worker that read
     address:str|None=None, # of a Ray cluster, such as 'auto' on one of its machines; None for a local one
-    form:str='parquet', # of the table, one of FORMATS
+    form:str='parquet', # of the table, one of TABLE_FORMATS
     mm_per_px:float|None=None, # side of a pixel, millimetres; adds the column 'mm2'
     costs:dict|None=None, # what decisions cost (04ca); adds 'action' and 'expected_cost'
     report:bool=False, # write report.html too
@@ -299,7 +299,7 @@ def inspect_cluster(
     bar:bool=False, # show progress on the terminal
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
-    if form not in FORMATS: raise ValueError(f"format is '{form}'; give {' or '.join(FORMATS)}.")
+    check_format(form)
     if batch<1 or readers<1: raise ValueError(f'batch is {batch} and readers {readers}; both must be 1 or more.')
     files = packed(model); inspector = unpacked(files); e = inspector.engine; up,again = None,0
     with Results(inspector, out, mm_per_px=mm_per_px, costs=costs) as results, tqdm(total=0, unit='image', disable=not bar, smoothing=.1) as t, ExitStack() as stack:

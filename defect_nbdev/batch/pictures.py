@@ -48,7 +48,7 @@ def prediction_pictures(
     prediction, # a Prediction
 )->tuple: # two data URIs: the surface, and the surface with the evidence
     "What a report shows of a prediction"
-    return jpeg_uri(prediction.image), jpeg_uri(prediction.paint())
+    return jpeg_uri(prediction.image), jpeg_uri(prediction.draw_overlay())
 
 def row_pictures(
     row:dict, # kept by `Summary`: 'file', 'label', 'confidence', perhaps 'pictures'

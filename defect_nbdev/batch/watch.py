@@ -18,9 +18,9 @@ from watchdog.events import FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
-from .files import InputFile, SUFFIXES, find_images
-from .results import Results, file_key, one_line
-from .run import predict_files
+from .files import InputFile, SUFFIXES, file_key, find_images, predict_files
+from .results import Results
+from ..core.html import printable
 from ..core.images import BadImage
 
 # %% ../../nbs/batch/08_watch.ipynb #arrivals
@@ -111,8 +111,8 @@ def _watching(results, arrivals, paths, stop, answers, most, say, form, every):
     while True:
         ending,found = stop.is_set(),[f for f in (InputFile(p, key=file_key(p)) for p in arrivals.take(most)) if not results.is_done(f.key)]
         pairs = list(_settled(arrivals, answers(results.inspector, found)))
-        for r in results.note(pairs) if pairs else []:
-            if r['status']!='ok': say(one_line(r['error']))
+        for r in results.record(pairs) if pairs else []:
+            if r['status']!='ok': say(printable(r['error']))
         n += len(pairs); fresh |= bool(pairs)
         if ending and not found: return n
         if not found and time.monotonic()-last>every:

@@ -10,55 +10,77 @@ import errno
 import re
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
 from .files import write_atomic
 
 # %% ../../nbs/core/05_weights.ipynb #read-weights
-def _read_weights(path):
+def _load(path):
+    from safetensors.torch import load_file # slow: torch
+    import torch # slow: torch
+    try:
+        if path.suffix=='.safetensors': return load_file(path)
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as e:
+        why = f'not a weights file that can be read safely ({str(e).splitlines()[0]}).'
+        raise ValueError(f'{path}: {why}') from None
+
+def _without_counters(state):
+    "A batch norm's count of batches is no weight"
+    return {k: v for k,v in state.items() if not k.endswith('num_batches_tracked')}
+
+def _read_weights(
+    path, # .safetensors or .pth
+)->dict: # name -> tensor
     "A file's tensors by name, without unpickling objects"
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{path}: no such weights file.")
-    try: w = load_file(path) if path.suffix=='.safetensors' else torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e: raise ValueError(f"{path}: not a weights file that can be read safely ({str(e).splitlines()[0]}).") from None
-    if not isinstance(w, dict) or not all(isinstance(k, str) for k in w): raise ValueError(f"{path}: not a weights file; it holds a {type(w).__name__}, not tensors by name.")
+    if not path.is_file(): raise FileNotFoundError(f'{path}: no such weights file.')
+    weights = _load(path)
+    if not isinstance(weights, dict) or not all(isinstance(k, str) for k in weights):
+        kind = type(weights).__name__
+        raise ValueError(f'{path}: not a weights file; it holds a {kind}, not tensors by name.')
     for key in ('state_dict', 'model'):
-        if isinstance(w.get(key), dict): w = w[key]
-    return {k.removeprefix('module.'):v for k,v in w.items() if isinstance(v, Tensor) and not k.endswith('num_batches_tracked')}
+        if isinstance(weights.get(key), dict): weights = weights[key]
+    tensors = {k.removeprefix('module.'): v for k,v in weights.items() if hasattr(v, 'dtype')}
+    return _without_counters(tensors)
 
 # %% ../../nbs/core/05_weights.ipynb #match-weights
 _CLASSIFIER = re.compile(r'(fc|classifier|head|last_linear|pre_logits|_fc)(\.|$)')
 
-def _by_name(theirs, ours): # timm's own names; what is left over may only be the classifier
-    return all(k in theirs and theirs[k].shape==v.shape for k,v in ours.items()) and all(k in ours or _CLASSIFIER.match(k) for k in theirs)
+def _fits_by_name(theirs, ours):
+    "Has the file every tensor under timm's name, and else only a classifier?"
+    same = all(k in theirs and theirs[k].shape==v.shape for k,v in ours.items())
+    return same and all(k in ours or _CLASSIFIER.match(k) for k in theirs)
 
-def _by_order(theirs, ours): # other names for the same tensors; a batch norm's four are told apart by the end of their names
-    pairs,rest = list(zip(theirs.items(), ours.items())),list(theirs.values())[len(ours):]
-    kind = lambda name: name.rpartition('.')[2]
-    return len(pairs)==len(ours) and all(a.shape==b.shape and kind(k)==kind(o) for (k,a),(o,b) in pairs) and all(v.ndim<=2 for v in rest) and len(rest)<=2
+def _kind(name): return name.rpartition('.')[2] # weight, bias, running_mean, running_var
+
+def _fits_by_order(theirs, ours):
+    "Do the same tensors come in the same order, and else at most a classifier's two?"
+    pairs = list(zip(theirs.items(), ours.items()))
+    if len(pairs)<len(ours): return False
+    # a batch norm's four have one shape and are told apart by the end of their names
+    same = all(a.shape==b.shape and _kind(k)==_kind(o) for (k,a),(o,b) in pairs)
+    rest = list(theirs.values())[len(ours):]
+    return same and len(rest)<=2 and all(v.ndim<=2 for v in rest)
 
 def _match_weights(
     theirs:dict, # name -> tensor, from a file
     ours:dict, # name -> tensor, a timm network's state without classifier
 )->dict|None: # `ours` with the file's values, or None if they do not fit
-    "Match by name, else by order and shape; only the file's classifier may be left over"
-    if _by_name(theirs, ours): return {k:theirs[k] for k in ours}
-    return dict(zip(ours, theirs.values())) if _by_order(theirs, ours) else None
+    "Match by name, else by order and shape"
+    if _fits_by_name(theirs, ours): return {k: theirs[k] for k in ours}
+    return dict(zip(ours, theirs.values())) if _fits_by_order(theirs, ours) else None
 
 # %% ../../nbs/core/05_weights.ipynb #load-backbone-weights
 def load_backbone_weights(
-    net:nn.Module, # a timm network without classifier; changed in place
+    net, # a timm network (nn.Module) without classifier; changed in place
     path, # .safetensors or .pth of the same architecture
 ):
     "Fill a timm network from a file"
-    ours = {k:v for k,v in net.state_dict().items() if not k.endswith('num_batches_tracked')}
-    found = _match_weights(_read_weights(path), ours)
+    found = _match_weights(_read_weights(path), _without_counters(net.state_dict()))
     if found is None:
-        why = 'it belongs to a saved model, so give its folder instead' if (Path(path).parent/'config.json').is_file() else 'it holds the weights of another architecture'
-        raise ValueError(f"{path}: its tensors do not fit this backbone; {why}.")
+        why = 'it holds the weights of another architecture'
+        is_saved_model = (Path(path).parent/'config.json').is_file()
+        if is_saved_model: why = 'it belongs to a saved model, so give its folder instead'
+        raise ValueError(f'{path}: its tensors do not fit this backbone; {why}.')
     net.load_state_dict(found, strict=False)
 
 # %% ../../nbs/core/05_weights.ipynb #write-tensors
@@ -68,9 +90,11 @@ def write_tensors(
     meta:dict=None, # name -> text, kept in the file's header
 ):
     "Write a safetensors file, whole or not at all"
-    own = {k:v.detach().cpu().contiguous() for k,v in tensors.items()}
-    def write(p):
-        try: save_file(own, p, meta)
-        except SafetensorError as e: raise OSError(errno.EIO, str(e)) from None       # a full disk, in the library's words
-        Path(p).chmod(0o644)                                                          # the library lets nobody else read it
+    from safetensors import SafetensorError # slow: torch
+    from safetensors.torch import save_file # slow: torch
+    copies = {name: tensor.detach().cpu().contiguous() for name,tensor in tensors.items()}
+    def write(temporary):
+        try: save_file(copies, temporary, meta)
+        except SafetensorError as e: raise OSError(errno.EIO, str(e)) from None
+        Path(temporary).chmod(0o644)
     write_atomic(path, write)

@@ -9,68 +9,100 @@ __all__ = ['EXPORT_FORMAT', 'seal_onnx', 'seal_xml', 'read_export']
 import hashlib
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
+# %% ../../nbs/inference/01_seals.ipynb #encode-varint
+def _encode_varint(number):
+    "A whole number as protocol buffers write it: seven bits a byte, the eighth if more follow"
+    encoded = bytearray()
+    while number>127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    return bytes(encoded) + bytes([number])
+
+# %% ../../nbs/inference/01_seals.ipynb #onnx-varint
+def _decode_varint(data, start):
+    "(number, where the next byte stands)"
+    number = 0
+    for i in range(10): # of 64 bits at most
+        byte = data[start+i]
+        number |= (byte & 127)<<(7*i)
+        if byte<128: return number,start+i+1
+    raise ValueError('a number of more than 64 bits')
+
+# %% ../../nbs/inference/01_seals.ipynb #encode-field
+def _encode_field(number, content):
+    "A field of bytes"
+    return _encode_varint(number<<3 | 2) + _encode_varint(len(content)) + content
+
 # %% ../../nbs/inference/01_seals.ipynb #onnx-fields
-def _varint(n): # as protocol buffers write whole numbers
-    out = bytearray()
-    while n>127: out.append(n & 127 | 128); n >>= 7
-    return bytes(out) + bytes([n])
+def _read_fields(data):
+    "Generator of (number, the whole field, its content) for each top-level field"
+    data = memoryview(data)
+    end = 0
+    while end<len(data):
+        start = end
+        key,end = _decode_varint(data, start)
+        if key & 7 not in (0, 2): raise ValueError(f'field of type {key & 7}')
+        content,end = _decode_varint(data, end)
+        if key & 7==2: # so far the length is read
+            start_of_content,end = end,end+content
+            content = data[start_of_content:end]
+        if end>len(data): raise ValueError('cut short')
+        yield key>>3, data[start:end], content
 
-def _read_varint(data, i):
-    n = shift = 0
-    while True:
-        n |= (data[i] & 127)<<shift; shift += 7; i += 1
-        if data[i-1]<128: return n,i
+# %% ../../nbs/inference/01_seals.ipynb #compute-seal
+_GRAPH,_METADATA_PROPS = 7,14 # numbers of fields
+_META_KEY,_SEAL_KEY = 'defect_nbdev','defect_nbdev_sha256'
 
-def _fields(
-    data, # a protocol buffer, bytes or memoryview
-): # generator of (number, the whole field, its content: a memoryview, or a number)
-    "The top-level fields of a protocol buffer"
-    data,i = memoryview(data),0
-    while i<len(data):
-        start = i; key,i = _read_varint(data, i)
-        if key&7==0: content,i = _read_varint(data, i)
-        elif key&7==2: n,i = _read_varint(data, i); content = data[i:i+n]; i += n
-        else: raise ValueError(f'field of type {key&7}')
-        if i>len(data): raise ValueError('cut short')
-        yield key>>3, data[start:i], content
+def _compute_seal(meta_text, *parts):
+    "SHA-256 of the metadata and everything else"
+    sha256 = hashlib.sha256(meta_text.encode())
+    for part in parts: sha256.update(part)
+    return sha256.hexdigest()
+
+# %% ../../nbs/inference/01_seals.ipynb #encode-entry
+def _encode_entry(key, value):
+    "One pair of texts of `metadata_props`"
+    pair = _encode_field(1, key.encode()) + _encode_field(2, value.encode())
+    return _encode_field(_METADATA_PROPS, pair)
 
 # %% ../../nbs/inference/01_seals.ipynb #onnx-seal
-_ENTRY,_NAME,_SEAL = 14,'defect_nbdev','defect_nbdev_sha256'
-
-def _pair(k, v): # one metadata entry of an ONNX file
-    text = b''.join(_varint(i<<3 | 2) + _varint(len(t)) + t for i,t in ((1, k.encode()), (2, v.encode())))
-    return _varint(_ENTRY<<3 | 2) + _varint(len(text)) + text
-
-def _digest(told, *parts): # of the metadata and everything else
-    h = hashlib.sha256(told.encode())
-    for p in parts: h.update(p)
-    return h.hexdigest()
-
 def seal_onnx(
     graph:bytes, # an ONNX model
     meta:dict, # plain JSON types
 )->bytes: # the same model with metadata and seal
     "Put metadata into an ONNX model"
-    kept = b''.join(whole for n,whole,_ in _fields(graph) if n!=_ENTRY); told = json.dumps(meta, ensure_ascii=False)
-    return kept + _pair(_NAME, told) + _pair(_SEAL, _digest(told, kept))
+    kept = b''.join(field for number,field,_ in _read_fields(graph) if number!=_METADATA_PROPS)
+    meta_text = json.dumps(meta, ensure_ascii=False)
+    seal = _compute_seal(meta_text, kept)
+    return kept + _encode_entry(_META_KEY, meta_text) + _encode_entry(_SEAL_KEY, seal)
+
+# %% ../../nbs/inference/01_seals.ipynb #decode-entry
+def _decode_entry(content):
+    "(key, value) of one entry of `metadata_props`"
+    texts = {number:text.tobytes().decode() for number,_,text in _read_fields(content)}
+    return texts.get(1, ''),texts.get(2, '')
 
 # %% ../../nbs/inference/01_seals.ipynb #onnx-open
-def _entries(content): # a text pair's two texts
-    d = {n:bytes(v).decode() for n,_,v in _fields(content)}
-    return d.get(1, ''),d.get(2, '')
-
 def _open_onnx(data):
-    "(metadata text, seal, seal as it should be) of an ONNX file; Nones where there are none"
-    try: fields = list(_fields(data)); told = dict(_entries(c) for n,_,c in fields if n==_ENTRY)
-    except (IndexError, ValueError, TypeError): raise ValueError('damaged, or not an ONNX file') from None
-    if 7 not in [n for n,*_ in fields]: raise ValueError('not an ONNX file; it holds no graph')
-    text = told.get(_NAME)
-    return text, told.get(_SEAL), text and _digest(text, *(w for n,w,_ in fields if n!=_ENTRY))
+    "(metadata as text, its seal, the seal its content has); Nones where there are none"
+    try:
+        fields = list(_read_fields(data))
+        entries = [content for number,_,content in fields if number==_METADATA_PROPS]
+        props = dict(map(_decode_entry, entries))
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise ValueError('damaged, or not an ONNX file') from None
+    if not any(number==_GRAPH for number,*_ in fields):
+        raise ValueError('not an ONNX file; it holds no graph')
+    meta_text = props.get(_META_KEY)
+    if meta_text is None: return None,None,None
+    kept = (field for number,field,_ in fields if number!=_METADATA_PROPS)
+    return meta_text, props.get(_SEAL_KEY), _compute_seal(meta_text, *kept)
 
 # %% ../../nbs/inference/01_seals.ipynb #xml-seal
-_OPEN,_CLOSE = f'<{_NAME}>',f'</{_NAME}>'
+_OPENING_TAG,_CLOSING_TAG = f'<{_META_KEY}>',f'</{_META_KEY}>'
 
 def seal_xml(
     graph:str, # XML from OpenVINO's `save_model`
@@ -78,49 +110,82 @@ def seal_xml(
     meta:dict, # plain JSON types
 )->str: # XML with metadata and seal, for the same weights
     "Put metadata into an OpenVINO model"
-    end = graph.rindex('</rt_info>' if '</rt_info>' in graph else '</net>')
-    if '</rt_info>' not in graph: graph = graph[:end] + '<rt_info></rt_info>' + graph[end:]; end = graph.rindex('</rt_info>')
-    told = json.dumps(meta)                                           # ASCII: no line break or letter that XML would change
-    return graph[:end] + f'{_OPEN}<meta value={quoteattr(told)}/><sha256 value="{_digest(told, graph.encode(), weights)}"/>{_CLOSE}' + graph[end:]
+    if '</rt_info>' not in graph:
+        before,end,after = graph.rpartition('</net>')
+        graph = f'{before}<rt_info></rt_info>{end}{after}'
+    before,end,after = graph.rpartition('</rt_info>')
+    meta_text = json.dumps(meta) # ASCII: no line break or letter that XML would change
+    seal = _compute_seal(meta_text, graph.encode(), weights)
+    entry = f'<meta value={quoteattr(meta_text)}/><sha256 value="{seal}"/>'
+    return f'{before}{_OPENING_TAG}{entry}{_CLOSING_TAG}{end}{after}'
 
+# %% ../../nbs/inference/01_seals.ipynb #find-value
+def _find_value(root, name):
+    "What `seal_xml` wrote under a name, or None"
+    element = root.find(f'.//{_META_KEY}/{name}')
+    return None if element is None else element.get('value')
+
+# %% ../../nbs/inference/01_seals.ipynb #xml-open
 def _open_xml(data, weights):
-    "(metadata text, seal, seal as it should be) of an OpenVINO model; Nones where there are none"
-    from xml.etree import ElementTree
-    try: text = data.decode(); net = ElementTree.fromstring(text)
-    except (UnicodeDecodeError, ElementTree.ParseError): raise ValueError('damaged, or not an OpenVINO model') from None
-    if net.tag!='net': raise ValueError('not an OpenVINO model; it holds no net')
-    told,seal = (getattr(net.find(f'.//{_NAME}/{k}'), 'attrib', {}).get('value') for k in ('meta', 'sha256'))
-    if told is None or seal is None or _OPEN not in text or _CLOSE not in text: return None,None,None
-    before,_,rest = text.partition(_OPEN); after = rest.partition(_CLOSE)[2]
-    return told, seal, _digest(told, (before + after).encode(), weights)
+    "(metadata as text, its seal, the seal its content has); Nones where there are none"
+    try:
+        text = data.decode()
+        root = ElementTree.fromstring(text)
+    except (UnicodeDecodeError, ElementTree.ParseError):
+        raise ValueError('damaged, or not an OpenVINO model') from None
+    if root.tag!='net': raise ValueError('not an OpenVINO model; it holds no net')
+    meta_text,seal = _find_value(root, 'meta'),_find_value(root, 'sha256')
+    has_tags = _OPENING_TAG in text and _CLOSING_TAG in text
+    if meta_text is None or seal is None or not has_tags: return None,None,None
+    before,_,rest = text.partition(_OPENING_TAG)
+    after = rest.partition(_CLOSING_TAG)[2]
+    return meta_text, seal, _compute_seal(meta_text, (before + after).encode(), weights)
 
 # %% ../../nbs/inference/01_seals.ipynb #contract
-EXPORT_FORMAT = 1  # raised when an older version of this package could misread the files
+EXPORT_FORMAT = 1 # raised when an older version of this package could misread the files
 
-def _wrong_meta(d):
+_META_TYPES = { # name -> type
+    'classes':list, 'preprocess':dict, 'evidence_scale':(int,float), 'backbone':str,
+    'precision':str, 'golden':dict, 'verdicts':list}
+
+def _explain_metadata(meta):
     "What in an exported model's metadata cannot be, None if nothing"
-    if not isinstance(d, dict) or type(d.get('format')) is not int: return 'its metadata is not that of an exported model'
-    if d['format']>EXPORT_FORMAT: return f"it was exported by a newer version (format {d['format']}, this one reads up to {EXPORT_FORMAT}); update defect_nbdev"
-    for k,kind in (('classes',list), ('preprocess',dict), ('evidence_scale',(int,float)), ('backbone',str), ('precision',str), ('golden',dict), ('verdicts',list)):
-        if not isinstance(d.get(k), kind): return f"its metadata has no usable '{k}'"
-    if type(d['preprocess'].get('size')) is not int: return "its metadata has no usable 'preprocess'"
+    if not isinstance(meta, dict) or type(meta.get('format')) is not int:
+        return 'its metadata is not that of an exported model'
+    if meta['format']>EXPORT_FORMAT:
+        return (f"it was exported by a newer version (format {meta['format']}, this one reads up "
+                f"to {EXPORT_FORMAT}); update defect_nbdev")
+    wrong = [name for name,kind in _META_TYPES.items() if not isinstance(meta.get(name), kind)]
+    if not wrong and type(meta['preprocess'].get('size')) is not int: wrong = ['preprocess']
+    if wrong: return f"its metadata has no usable '{wrong[0]}'"
 
-def _checked_meta(told, seal, own):
+# %% ../../nbs/inference/01_seals.ipynb #check-metadata
+def _check_metadata(meta_text, seal, expected_seal):
     "Metadata as a dict, or a ValueError with one sentence"
-    if told is None or seal is None: raise ValueError('a model of another origin: it has no metadata of defect_nbdev. Export one of our models with defect_export')
-    if seal!=own: raise ValueError('was changed after its export: its content does not match its seal. Export the model again')
-    if why := _wrong_meta(d := json.loads(told)): raise ValueError(why)
-    return d
+    if meta_text is None or seal is None:
+        raise ValueError('a model of another origin: it has no metadata of defect_nbdev. '
+                         'Export one of our models with defect_export')
+    if seal!=expected_seal:
+        raise ValueError('was changed after its export: its content does not match its seal. '
+                         'Export the model again')
+    meta = json.loads(meta_text)
+    if reason := _explain_metadata(meta): raise ValueError(reason)
+    return {**meta, 'sha256':seal}
 
-# %% ../../nbs/inference/01_seals.ipynb #read-export
-def _bytes(path):
-    try: return Path(path).read_bytes()
+# %% ../../nbs/inference/01_seals.ipynb #read-bytes
+def _read_bytes(path):
+    try: return path.read_bytes()
     except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file.') from None
 
+# %% ../../nbs/inference/01_seals.ipynb #read-export
 def read_export(
     path, # .onnx, or .xml with its .bin beside it
 )->tuple: # (metadata, content of the file, weights of an .xml or None)
     "Read an exported model and check its seal; needs neither ONNX nor OpenVINO"
-    path = Path(path); data,weights = _bytes(path),_bytes(path.with_suffix('.bin')) if path.suffix=='.xml' else None
-    try: told,seal,own = _open_onnx(data) if weights is None else _open_xml(data, weights); return {**_checked_meta(told, seal, own), 'sha256':seal}, data, weights
+    path = Path(path)
+    data = _read_bytes(path)
+    weights = _read_bytes(path.with_suffix('.bin')) if path.suffix=='.xml' else None
+    try:
+        opened = _open_onnx(data) if weights is None else _open_xml(data, weights)
+        return _check_metadata(*opened), data, weights
     except ValueError as e: raise ValueError(f'{path}: {e}.') from None

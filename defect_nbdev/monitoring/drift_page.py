@@ -20,7 +20,8 @@ from defect_nbdev.monitoring.reference import (
     ACT, FALSE_ALARMS, MEASURES, MIX, Reference, _short, fit_reference, load_reference,
     model_reference, read_table,
 )
-from .store import shown, write_csv
+from ..core.html import printable
+from ..core.tables import write_table
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #svg
 _W,_H,_L,_B = 460,120,44,16 # of a chart and its left and lower margin, pixels
@@ -114,7 +115,7 @@ def drift_rows(
 def _fit(results, out, model):
     "Make a reference, and say where it is"
     if model: ref,out = model_reference(model, results),f'{model}: reference.json'
-    else: (ref := fit_reference(read_table(results), shown(str(results)))).save(out)
+    else: (ref := fit_reference(read_table(results), printable(results))).save(out)
     print(f"{out}: {', '.join(f'{k} of {u.n} images' for k,u in ref.measures.items()) or 'no measures'}, {len(ref.classes)} classes"); return False
 
 @partial(command, failed=2, status=int)
@@ -132,6 +133,6 @@ def defect_drift(
     if reference is None: raise ValueError('there is nothing to compare with; give --reference, or make one of good results with --fit.')
     if out is not None and Path(out).suffix not in ('.html', '.csv'): raise ValueError(f"'{out}' is neither .html nor .csv; give one of them to --out.")
     ref = load_reference(reference); shifts = drift(ref, read_table(results), shift, starts)
-    for line in verdict(shifts): print(shown(line))
-    if out is not None: write_text(out, drift_page(shifts, ref)) if out.endswith('.html') else write_csv(out, COLUMNS, drift_rows(shifts)); print(f'written: {out}')
+    for line in verdict(shifts): print(printable(line))
+    if out is not None: write_text(out, drift_page(shifts, ref)) if out.endswith('.html') else write_table(out, drift_rows(shifts), COLUMNS); print(f'written: {out}')
     return any(s.alarms for s in shifts)

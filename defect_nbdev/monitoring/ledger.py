@@ -6,79 +6,103 @@
 __all__ = ['defect_ledger']
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #imports
-import json
 from functools import partial
 
 from fastcore.basics import patch
 
 from ..core.cli import command
+from ..core.html import printable
+from ..core.tables import write_table
 from ..datasets.layouts import class_name
 from ..inference.inspector import load_inspector
-from .store import Ledger, RECORD, shown, write_csv
+from .corrections import ExportedCorrections
+from .replay import Replay
+from .rows import COLUMN_TYPES, columns, flatten_record
+from .store import InspectionStore, open_store, record_of
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #write-table
-def _classes(rows):
-    "Every class of any model, in the order they appear"
-    return list({c:None for r in rows for c in r['probabilities']})
+# %% ../../nbs/monitoring/04_ledger.ipynb #to-row
+_CORRECTED = ('corrected', 'corrected_by', 'corrected_at')
 
-_joined = lambda v: '; '.join(map(str, v))
-
-def _flat(r, classes):
+def _to_row(row):
     "A row of the table"
-    p = r['probabilities']
-    return (r['id'], r['time'], shown(r['file']), 'ok', '', r['label'], r['confidence'], r['verdict'], _joined(r['label_set']), r['unknown_score'], *(p.get(c) for c in classes), r['area'], json.dumps(r['boxes']),
-            _joined(r['quality']), *(r[k] for k in RECORD[9:]), r['corrected'], r['corrected_by'], r['corrected_at'])
+    kept = {k:row[k] for k in ('id', 'time', *_CORRECTED)}
+    file = printable(row['file'])
+    return {**flatten_record(record_of(row)), **kept, 'file':file, 'status':'ok', 'error':''}
 
+# %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
 @patch
-def to_csv(self:Ledger,
-    path, # where the file shall stand
-    **kw, # which, as `inspections` takes it
+def to_csv(self:InspectionStore,
+    path, # where the file shall stand; its name ends in .csv or .parquet
+    **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
-    classes = _classes(self.inspections(**kw))
-    columns = ('id', 'time', 'file', 'status', 'error', 'label', 'confidence', 'verdict', 'label_set', 'unknown_score', *(f'p_{c}' for c in classes), 'area', 'boxes', 'quality', *RECORD[9:], 'corrected', 'corrected_by', 'corrected_at')
-    return write_csv(path, columns, (_flat(r, classes) for r in self.inspections(**kw)))
+    found = (row['probabilities'] for row in self.inspections(**kwargs))
+    classes = list({name:None for probabilities in found for name in probabilities})
+    names = [name for name in columns(classes) if name!='time']
+    rows = map(_to_row, self.inspections(**kwargs))
+    return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES)
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #printed
-def _printed(rows):
+# %% ../../nbs/monitoring/04_ledger.ipynb #shorten
+def _shorten(name, length):
+    "A file's name in one line; of a long one the end, which tells more"
+    text = printable(name)
+    return text if len(text)<=length else '…' + text[len(text)-length+1:]
+
+# %% ../../nbs/monitoring/04_ledger.ipynb #format-lines
+def _format_lines(rows):
     "Lines for a terminal"
-    yield f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':8}  operator"
-    for r in rows: yield f"{r['id']:7}  {r['time'][:19]}Z  {shown(r['file'], 32):32}  {r['label'][:16]:16}  {r['confidence']:6.1%}  {r['verdict'] or '':8}  {r['corrected'] or ''}".rstrip()
+    yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':8}  "
+           'operator')
+    for row in rows:
+        cells = (f"{row['id']:7}", f"{row['time'][:19]}Z", f"{_shorten(row['file'], 32):32}",
+                 f"{row['label'][:16]:16}", f"{row['confidence']:6.1%}",
+                 f"{row['verdict'] or '':8}", row['corrected'] or '')
+        yield '  '.join(cells).rstrip()
+
+# %% ../../nbs/monitoring/04_ledger.ipynb #export-folder
+def _replay(store, id, model, engine):
+    if model is None:
+        raise ValueError('a replay needs the model that decided; give it with --model.')
+    replayed:Replay = store.replay(id, load_inspector(model, engine=engine))
+    print(replayed)
+    return not replayed.same
+
+def _export(store, out):
+    exported:ExportedCorrections = store.export_corrections(out)
+    print(f'{out}: {exported}')
+    for problem in exported.problems: print(f'left out: {printable(problem)}')
+    return bool(exported.problems)
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #command-parts
-def _replayed(book, id, model, engine):
-    if model is None: raise ValueError('a replay needs the model that decided; give it with --model.')
-    r = book.replay(id, load_inspector(model, engine=engine)); print(r); return not r.same
-
-def _exported(book, out):
-    e = book.export_corrections(out); print(f'{out}: {e}')
-    for p in e.problems: print(f'left out: {shown(p)}')
-    return bool(e.problems)
+def _list(store, path, limit, **kwargs):
+    if path is not None: print(f'{path}: {store.to_csv(path, **kwargs)} inspections')
+    else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')
+    return False
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #defect-ledger
 @partial(command, failed=2, status=int)
 def defect_ledger(
-    ledger:str, # the file
+    ledger:str, # the file: a ledger, or the results.db of a run
     limit:int=20, # how many to list, the newest first
     since:str=None, # list from this time on, as 2026-01-31 or 2026-01-31T06:00:00Z
     until:str=None, # list before this time
     verdict:str=None, # list only accept, review or unknown
     label:str=None, # list only this class of the model; with --correct, the right class
     csv:str=None, # write all of the listed kind into this table, without a limit
-    export_corrections:str=None, # write the operators' corrections into this folder, to train on
+    export_corrections:str=None, # write the corrections into this folder, to train on
     replay:int=None, # make the decision of this number again, with --model
     model:str=None, # folder, name or exported file of the model, for --replay
-    engine:str=None, # for --replay: torch, onnx or openvino, if the decision was made by another than the model's own
-    correct:int=None, # store what --by says of this number: the class --label
+    engine:str=None, # for --replay: torch, onnx or openvino; None for the model's own
+    correct:int=None, # the number whose right class is --label
     by:str='', # who corrects
     note:str='', # why, for people
 )->bool: # whether a replay differs or an image is missing
     "List, correct, export and replay what was inspected"
-    with Ledger(ledger, create=False) as book:
-        if correct is not None: print(f"inspection {correct}: {book.correct(correct, label or '', by, note)}"); return False
-        if replay is not None: return _replayed(book, replay, model, engine)
-        if export_corrections is not None: return _exported(book, export_corrections)
-        kind = dict(since=since, until=until, verdict=verdict, label=label and class_name(label))
-        if csv is not None: print(f'{csv}: {book.to_csv(csv, **kind)} inspections'); return False
-        for line in _printed(book.inspections(limit=limit, newest=True, **kind)): print(line)
-        return False
+    with open_store(ledger) as store:
+        if correct is not None:
+            print(f"inspection {correct}: {store.correct(correct, label or '', by, note)}")
+            return False
+        if replay is not None: return _replay(store, replay, model, engine)
+        if export_corrections is not None: return _export(store, export_corrections)
+        return _list(store, csv, limit, since=since, until=until, verdict=verdict,
+                     label=label and class_name(label))

@@ -26,7 +26,9 @@ from ..core.files import write_text
 from ..core.images import read_image
 from ..datasets.layouts import read_samples
 from ..datasets.quality import measure
-from .store import Ledger, shown, to_utc_timestamp
+from ..core.html import printable
+from .rows import to_utc_timestamp
+from .store import InspectionStore, open_store
 
 # %% ../../nbs/monitoring/05_reference.ipynb #table
 MEASURES = ('brightness', 'contrast', 'sharpness', 'unknown_score', 'confidence')
@@ -85,12 +87,12 @@ def read_table(
     source, # a .csv or .parquet file of defect_inspect, a ledger, or an iterable of dicts
 )->Table: # its images
     "Read results from wherever they are; a file's first bytes tell what it is"
-    if isinstance(source, Ledger): return to_table(source.inspections(), shown(source.path.name))
+    if isinstance(source, InspectionStore): return to_table(source.inspections(), printable(source.path.name))
     if not isinstance(source, (str, Path)): return to_table(source)
     with open(source, 'rb') as f: start = f.read(16)
     if start.startswith(b'SQLite format 3'):
-        with Ledger(source, create=False) as book: return read_table(book)
-    return to_table((_parquet_rows if start.startswith(b'PAR1') else _csv_rows)(source), shown(str(source)))
+        with open_store(source) as book: return read_table(book)
+    return to_table((_parquet_rows if start.startswith(b'PAR1') else _csv_rows)(source), printable(source))
 
 # %% ../../nbs/monitoring/05_reference.ipynb #psi
 def psi(

@@ -15,7 +15,7 @@ from PIL import Image
 from fastcore.basics import patch
 
 from ..core.images import BadImage, MAX_PIXELS, read_image, to_uint8
-from ..data import allocate_pixels
+from ..core.images import allocate_pixels
 from ..core.files import list_files
 
 # %% ../../nbs/strip/01_reader.ipynb #strip

@@ -28,7 +28,7 @@ from ..core.images import read_image
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from defect_nbdev.data import (
-    AUGMENTS, Preprocess, SteelDataset, balanced, decode_images, eval_transform, make_loader,
+    AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images, eval_transform, make_loader,
     train_transform,
 )
 from ..datasets.layouts import class_indices, evenly_spaced, read_samples
@@ -140,7 +140,7 @@ def _record(path):
 def _loaders(train, valid, o, pre, aug):
     "Decoded images of both parts, as batches"
     (train,x_train),(valid,x_valid) = decode_images(train, o['size']),decode_images(valid, o['size'])
-    y = class_indices(train, train.classes); weights = balanced(y) if o['balanced'] else None
+    y = class_indices(train, train.classes); weights = balanced_weights(y) if o['balanced'] else None
     return (make_loader(SteelDataset(x_train, y, train_transform(pre, aug), o['seed']), o['batch'], True, o['workers'], o['seed'], weights),
             make_loader(SteelDataset(x_valid, class_indices(valid, train.classes), eval_transform(pre)), o['batch']*2))
 

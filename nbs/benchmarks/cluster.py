@@ -5,7 +5,7 @@
 The same generated images (200×200 px, JPEG) through the same exported neu-lite0, one thread each: in one process as on a laptop, and by two
 workers of a local Ray cluster. They take turns. Counted are seconds, and seconds of processor time of everything that belongs to a way,
 Ray's own processes included; the latter hardly depends on who else uses the machine, the former does. Start-up (Ray, workers, models) is kept
-apart: of the cluster only the second half of the images counts, when all workers are up for certain. The journal is written in both;
+apart: of the cluster only the second half of the images counts, when all workers are up for certain. The store is written in both;
 what the first machine of a cluster does alone, listing files, noting rows and making the table, is timed for itself.
 
 *A million images* is arithmetic: processor time an image and what the first machine does alone, measured here; a price, the use of the cores and their speed, assumed."""

@@ -19,17 +19,18 @@ import torch
 
 from defect_nbdev.core.files import write_text
 from defect_nbdev.inference.engines import EngineOutputs, compare_outputs, load_engine
-from defect_nbdev.inference.export import _parts, _pixels, export_model, trial_images
+from defect_nbdev.inference.command import read_pixels, read_split
+from defect_nbdev.inference.export import export_model, trial_images
 from defect_nbdev.inference.torch_engine import load_torch_engine
 
 class Cast(torch.nn.Module):
-    "A Looker whose backbone runs in another type; what follows it stays in 32 bits"
-    def __init__(self, look, dtype): super().__init__(); self.look,self.dtype,self.pixels = look,dtype,look.pixels
+    "An InferenceModel whose backbone runs in another type; what follows it stays in 32 bits"
+    def __init__(self, network, dtype): super().__init__(); self.network,self.dtype,self.pixels = network,dtype,network.pixels
     def forward(self, pixels):
-        with torch.autocast(pixels.device.type, self.dtype): return self.look(pixels)
+        with torch.autocast(pixels.device.type, self.dtype): return self.network(pixels)
 
-def in_torch(name, device, wrap=lambda look: look):
-    e = load_torch_engine(name, device); e.look = wrap(e.look); return e
+def in_torch(name, device, wrap=lambda network: network):
+    e = load_torch_engine(name, device); e.network = wrap(e.network); return e
 
 TORCH = {'eager fp32':lambda l: l, 'eager bf16':lambda l: Cast(l, torch.bfloat16), 'torch.compile':lambda l: torch.compile(l, dynamic=False)}
 ON_GPU = {**TORCH, 'compile bf16':lambda l: torch.compile(Cast(l, torch.bfloat16), dynamic=False), 'CUDA graphs':lambda l: torch.compile(l, mode='reduce-overhead', dynamic=False), 'CUDA graphs bf16':lambda l: torch.compile(Cast(l, torch.bfloat16), mode='reduce-overhead', dynamic=False)}
@@ -37,9 +38,9 @@ ON_GPU = {**TORCH, 'compile bf16':lambda l: torch.compile(Cast(l, torch.bfloat16
 def exported(name, folder, learned, judged, threads):
     "Files of one model: {engine: Engine}, and why an engine is missing"
     made,missing,base = {},{},load_torch_engine(name, 'cpu')
-    for k,file,kw in (('ONNX Runtime fp32', f'{name}.onnx', {}), ('OpenVINO fp32', f'{name}.xml', {}), ('OpenVINO int8', f'{name}-int8.xml', dict(learned=learned))):
+    for k,file,kw in (('ONNX Runtime fp32', f'{name}.onnx', {}), ('OpenVINO fp32', f'{name}.xml', {}), ('OpenVINO int8', f'{name}-int8.xml', dict(calibration_images=learned))):
         if kw and learned is None: missing[k] = 'no --data'; continue
-        try: export_model(base, Path(folder)/file, judged=judged if kw or judged is None else judged[::8], **kw); made[k] = load_engine(Path(folder)/file, threads)
+        try: export_model(base, Path(folder)/file, validation_images=judged if kw or judged is None else judged[::8], **kw); made[k] = load_engine(Path(folder)/file, threads)
         except ValueError as e: missing[k] = str(e).split(': ', 1)[-1]; print(f'  {k}: {missing[k]}', flush=True)
     return made,missing
 
@@ -79,7 +80,7 @@ def first_answer(path):
 def roofline(engine, rows, tflops):
     "Adds operations an image and the share of the card's peak to rows"
     from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as c, torch.no_grad(): engine.look(torch.zeros(1, engine.size, engine.size, 3, dtype=torch.uint8, device='cuda'))
+    with FlopCounterMode(display=False) as c, torch.no_grad(): engine.network(torch.zeros(1, engine.size, engine.size, 3, dtype=torch.uint8, device='cuda'))
     for r in rows: peak = tflops['bf16' if 'bf16' in r['engine'] else 'fp32']; r.update(images_per_s=round(1e3/r['ms'][0], 1), gflop=round(c.get_total_flops()/1e9, 2), roofline=round(c.get_total_flops()/(r['ms'][0]*1e-3)/peak/1e12, 4))
 
 def goals(rows, quality, start):
@@ -102,8 +103,8 @@ def main():
     for name in o.models:
         base = load_torch_engine(name, 'cpu'); learned = judged = targets = None
         if o.data:
-            train,valid = _parts(name, o.data); valid = [valid[i] for i in np.unique(np.linspace(0, len(valid)-1, min(o.judged, len(valid))).astype(int))]
-            learned,judged,targets = _pixels(train, base.size),_pixels(valid, base.size),np.array([base.classes.index(s.label) for s in valid])
+            train,valid = read_split(name, o.data); valid = [valid[i] for i in np.unique(np.linspace(0, len(valid)-1, min(o.judged, len(valid))).astype(int))]
+            learned,judged,targets = read_pixels(train, base.size),read_pixels(valid, base.size),np.array([base.classes.index(s.label) for s in valid])
         pixels = judged if judged is not None else trial_images(base.size)
         if gpu:
             engines = {k:in_torch(name, 'cuda', w) for k,w in ON_GPU.items() if not (o.no_compile and k not in ('eager fp32', 'eager bf16'))}

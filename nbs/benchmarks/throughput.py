@@ -3,7 +3,7 @@
     pip install -e ".[onnx,openvino]" && python nbs/benchmarks/throughput.py
 
 10,000 generated images of 200 x 200 pixels as PNG files (1,250 pieces of steel, each in its eight orientations). In turns, a part of them is inspected from the files to
-safe rows in the journal, and before and after the engine alone is given the same images as arrays, already decoded and resized, in the
+safe rows in the store, and before and after the engine alone is given the same images as arrays, already decoded and resized, in the
 same batches on the same threads. The ratio of each turn is formed with the mean of its two neighbours, so a machine that slows down meanwhile slows both;
 the table shows the median over the turns and the extremes. *Memory* is the largest a fresh process needs for a tenth of the images and for all
 (`--memory`). For *watch* a camera writes an image every 0.25 s into a watched folder, and the time runs from its closing the
@@ -51,7 +51,7 @@ def speed(name, engine, n, files, out, turns, alone, batch):
         for part in parts:
             t = time.perf_counter(); done = inspect_files(r, list(part), batch=batch, lanes=lanes, say=print); whole.append((time.perf_counter()-t)/done)
             bare.append(engine_alone(ins, pixels(part), batch))
-        rows = sum(1 for _ in r.journal.rows())
+        rows = sum(1 for _ in r.rows())
     ratios = [(a+b)/2/w for a,b,w in zip(bare, bare[1:], whole)]
     row = {'model':name, 'engine':engine, 'images':rows, 'batch':batch, 'images_per_second':round(1/median(whole), 1), 'alone':round(1/median(bare), 1), 'ratio':[round(f(ratios), 3) for f in (median, min, max)], 'turns':turns}
     print(row, flush=True); return row
@@ -73,7 +73,7 @@ def arrivals(name, engine, top, n, pause):
             f = folder/f'{k}.png'; Image.fromarray(make_steel(NEU_CLASSES[k%6], seed=k).image).save(f); closed[str(f)] = time.time(); time.sleep(pause)
         time.sleep(2); stop.set()
     t = threading.Thread(target=camera); t.start()
-    with Results(ins, top/'watched') as r: watch(r, [folder], stop); rows = list(r.journal.rows())
+    with Results(ins, top/'watched') as r: watch(r, [folder], stop); rows = list(r.rows())
     t.join(); took = sorted(datetime.fromisoformat(r['time']).timestamp()-closed[r['file']] for r in rows)
     row = {'model':name, 'engine':engine, 'images':len(took), 'of':n, 'seconds':{'median':round(median(took), 3), 'p95':round(took[int(.95*len(took))], 3), 'max':round(took[-1], 3)}, 'within_1s':sum(s<=1 for s in took)}
     print(row, flush=True); return row
