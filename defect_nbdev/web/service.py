@@ -37,7 +37,7 @@ from ..core.verdicts import VERDICT_TITLES
 from ..datasets.synthetic import make_steel
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
-from ..monitoring.rows import COLUMN_TYPES, columns, table_row
+from ..monitoring.table_columns import COLUMN_TYPES, columns, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import save_scan
 from ..strip.reader import open_strip
@@ -335,7 +335,8 @@ def _describe_scan(scan, knows_clean):
     missed = sum(stop-start for start,stop in scan.missed)
     counts = (
         f"{count} defect{'' if count==1 else 's'} in {strip.length:,} × {strip.width:,} px, "
-        f'{scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model learned from.')
+        f'{scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model '
+        'learned from.')
     gaps = f'{missed:,} rows could not be inspected.' if missed else ''
     return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
 
