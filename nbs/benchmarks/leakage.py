@@ -146,42 +146,50 @@ def load_case(case, data, n):
 
 
 def mirror(images, labels):
-    "(images and their mirror images, labels of both, pairs of one with the mirror image of another)"
+    "(images and mirror images, labels of both, pairs of one with another's mirror image)"
     i,j = np.nonzero(np.triu(labels[:,None]==labels, 1))
     mirrored = [image[:,::-1] for image in images]
     return [*images, *mirrored], np.tile(labels, 2), np.stack([i, j+len(images)], 1)
 
 
-def search(case, images, labels):
-    "(overlaps, candidate pairs or None, seconds of index and check)"
-    n,pairs = len(images),None
-    if case.is_mirrored:
-        images,labels,pairs = mirror(images, labels)
+def search(case, images, labels, pairs):
+    "(overlaps, pairs that were compared, seconds of the index, seconds of the check)"
     start = time.perf_counter()
     if case.has_index:
         pairs = candidate_pairs(images, turns=case.turns)
     middle = time.perf_counter()
     overlaps = overlap_pairs(images, labels if case.within_class else None, pairs=pairs,
                              turns=case.turns)
-    if case.is_mirrored:
-        overlaps = [replace(o, j=o.j-n) for o in overlaps]
-    return overlaps, pairs, (middle-start, time.perf_counter()-middle)
+    return overlaps, pairs, middle-start, time.perf_counter()-middle
+
+
+def timed_search(case, images, labels, pairs):
+    "(overlaps, pairs that were compared, row of costs)"
+    worked,load = time.process_time(),os.getloadavg()[0]
+    overlaps,pairs,index_s,check_s = search(case, images, labels, pairs)
+    costs = {}
+    if case.has_index:
+        costs = dict(candidates=len(pairs), seconds_index=round(index_s, 1),
+                     seconds_check=round(check_s, 1))
+    costs |= dict(pairs=len(overlaps), seconds=round(index_s+check_s, 1),
+                  cpu_seconds=round(time.process_time()-worked, 1),
+                  peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
+                  load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
+    return overlaps, pairs, costs
 
 
 def measure(name, data, n):
     "One measurement, as a dict"
     case = parse_case(name)
     images,labels,shares = load_case(case, data, n)
-    worked,load = time.process_time(),os.getloadavg()[0]
-    overlaps,pairs,(index_s,check_s) = search(case, images, labels)
-    row = dict(name=name, what=CASES[name], images=len(images))
-    if case.has_index:
-        row |= dict(candidates=len(pairs), seconds_index=round(index_s, 1),
-                    seconds_check=round(check_s, 1))
-    row |= dict(pairs=len(overlaps), seconds=round(index_s+check_s, 1),
-                cpu_seconds=round(time.process_time()-worked, 1),
-                peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
-                load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
+    n,pairs = len(images),None
+    searched = images,labels
+    if case.is_mirrored:
+        *searched,pairs = mirror(images, labels)
+    overlaps,pairs,costs = timed_search(case, *searched, pairs)
+    if case.is_mirrored:
+        overlaps = [replace(o, j=o.j-n) for o in overlaps]
+    row = dict(name=name, what=CASES[name], images=n) | costs
     if case.is_neu: return row | count_neu(overlaps, labels)
     return row | score_generated(overlaps, pairs, shares)
 
