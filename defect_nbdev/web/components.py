@@ -21,8 +21,7 @@ from ..core.images import to_rgb
 from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
 from ..explain.overlay import enlarge, heat_colors
 from ..inference.prediction import Prediction
-from ..strip.map import _colour as class_color, _lines as count_lines
-from ..strip.map import _crop as crop_defect, _unit as length_unit
+from ..strip.map import class_color, count_lines, crop_defect, length_unit
 from .uploads import safe_name
 
 # %% ../../nbs/web/02_components.ipynb #static-text
@@ -191,14 +190,14 @@ def interactive_page(
 # %% ../../nbs/web/02_components.ipynb #strip-line
 def _line_view(scan, start, stop):
     "Rows `start` to `stop` of the strip, lying on their side"
-    first = start//scan.shrink
-    last = max(-(-stop//scan.shrink), first + 1)
-    picture = Image.fromarray(np.ascontiguousarray(scan.small[first:last].T))
+    first = start//scan.thumbnail_scale
+    last = max(-(-stop//scan.thumbnail_scale), first + 1)
+    picture = Image.fromarray(np.ascontiguousarray(scan.thumbnail[first:last].T))
     return {'a':start, 'b':stop, 'image':image_uri(picture, 'JPEG', quality=80)}
 
 def _crop_view(scan, defect):
     "A defect large, lying on its side"
-    image,(y,x) = crop_defect(scan.strip, defect, scan.layout.tile)
+    image,y,x = crop_defect(scan.strip, defect, scan.layout.tile)
     lying = np.ascontiguousarray(to_rgb(image).swapaxes(0, 1))
     return {'crop':data_uri(lying, 320), 'at':[y, x, len(image)]}
 
@@ -217,7 +216,7 @@ def _defect_facts(scan, defect, mm):
 def _defect_view(scan, number, defect, mm, large):
     box = [defect.ymin, defect.xmin, defect.ymax, defect.xmax]
     crop = _crop_view(scan, defect) if large else {}
-    return {'n':number, 'label':defect.label, 'colour':class_color(scan, defect),
+    return {'n':number, 'label':defect.label, 'colour':class_color(scan.classes, defect.label),
             'box':box, 'facts':_defect_facts(scan, defect, mm), **crop}
 
 # %% ../../nbs/web/02_components.ipynb #strip-view

@@ -37,11 +37,11 @@ from ..core.verdicts import VERDICT_TITLES
 from ..datasets.synthetic import make_steel
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
-from ..monitoring.rows import COLUMN_TYPES, columns, table_row
+from ..monitoring.table_columns import COLUMN_TYPES, columns, table_row
 from ..monitoring.store import InspectionStore
-from ..strip.command import _greyed, save_scan
+from ..strip.command import save_scan
 from ..strip.reader import open_strip
-from ..strip.scan import fit_peaks, scan_strip
+from ..strip.scan import fit_thresholds, scan_strip
 from ..strip.tiles import clean_classes
 from .components import refusal_card, strip_view, verdict_card, viewer_data
 from .server import WaitEstimate
@@ -335,7 +335,8 @@ def _describe_scan(scan, knows_clean):
     missed = sum(stop-start for start,stop in scan.missed)
     counts = (
         f"{count} defect{'' if count==1 else 's'} in {strip.length:,} × {strip.width:,} px, "
-        f'{scan.tiles:,} tiles, {scan.unknown:,} of them unlike anything the model learned from.')
+        f'{scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model '
+        'learned from.')
     gaps = f'{missed:,} rows could not be inspected.' if missed else ''
     return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
 
@@ -345,16 +346,16 @@ def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress):
     total = strip.readable + (reference.readable if reference else 0)
     def scan(part, peak, done):
         report = lambda rows: on_progress((done+rows)/total)
-        return scan_strip(inspector.engine, part, tile, peak=peak, tell=report)
+        return scan_strip(inspector.engine, part, tile, peak=peak, on_progress=report)
     if reference is None: return scan(strip, .5, done=0)
-    thresholds = fit_peaks(scan(reference, 0., done=0), mm_per_px)
+    thresholds = fit_thresholds(scan(reference, 0., done=0), mm_per_px)
     return scan(strip, thresholds, done=reference.readable)
 
 # %% ../../nbs/web/04_service.ipynb #open-strip
 def _open_strip(path, inspector):
     "A strip, without colour for a model that knows none"
     strip = open_strip(path)
-    return _greyed(strip) if inspector.grey else strip
+    return strip.to_grey() if inspector.grey else strip
 
 # %% ../../nbs/web/04_service.ipynb #strip-run
 class _Left(Exception):
