@@ -62,6 +62,7 @@ def start_app(model, folder, *options):
         if page_seconds and 'model is ready' in output:
             return process, url, page_seconds, time.perf_counter()-start
         time.sleep(.02)
+    process.kill()
     raise SystemExit((folder/'log').read_text())
 
 
