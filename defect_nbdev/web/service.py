@@ -26,7 +26,7 @@ from fastcore.basics import patch
 
 from ..batch.files import predict_files
 from ..batch.report import write_report
-from ..batch.summary import Summary
+from ..batch.summary import Summary, count_words
 from ..core.cli import cpu_count, installed_versions
 from ..core.html import data_uri
 from ..core.images import BadImage, read_image
@@ -326,11 +326,11 @@ _NO_CLEAN = ('This model knows no clean metal, so shadows get the names of defec
 
 def _describe_scan(scan, knows_clean):
     "What was found, in one to three sentences"
-    strip,count = scan.strip,len(scan.defects)
+    strip = scan.strip
     missed = sum(stop-start for start,stop in scan.missed)
-    counts = (
-        f"{count} defect{'' if count==1 else 's'} in {strip.length:,} × {strip.width:,} px, "
-        f'{scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model learned from.')
+    found = count_words(len(scan.defects), 'defect')
+    counts = (f'{found} in {strip.length:,} × {strip.width:,} px, {scan.tiles:,} tiles, '
+              f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')
     gaps = f'{missed:,} rows could not be inspected.' if missed else ''
     return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
 
