@@ -120,8 +120,9 @@ def main():
     url = f'http://127.0.0.1:{server.server_port}/'
     names, bad = walk(docs, url, chromium, screens, args.shots)
     widths = ' and '.join(str(width) for width, _ in screens.values())
-    print('\n'.join(bad) or f'{len(names)} pages walked at {widths} px: nothing said in the console, '
-          'nothing too wide, nothing asked of another host, the search finds the focal loss')
+    good = (f'{len(names)} pages walked at {widths} px: nothing said in the console, nothing too '
+            'wide, nothing asked of another host, the search finds the focal loss')
+    print('\n'.join(bad) or good)
     return int(bool(bad))
 
 

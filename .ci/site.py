@@ -46,10 +46,12 @@ def comment_fields():
     def docments(symbol, **kw):
         fields = inspect.isclass(symbol) and (is_dataclass(symbol) or hasattr(symbol, '_fields'))
         if not fields: return known(symbol, **kw)
-        said = comments.get(symbol.__name__, {})
-        return AttrDict({
-            name: AttrDict(docment=said.get(name), anno=p.annotation, default=p.default, kind=p.kind)
-            for name, p in inspect.signature(symbol).parameters.items()})
+        own = comments.get(symbol.__name__, {})
+        out = AttrDict()
+        for name, p in inspect.signature(symbol).parameters.items():
+            out[name] = AttrDict(
+                docment=own.get(name), anno=p.annotation, default=p.default, kind=p.kind)
+        return out
     fastcore.docments.docments = docments
 
 

@@ -10,7 +10,7 @@ from .summary import BINS
 from ..core.html import escape
 from ..core.verdicts import VERDICT_WORDS, verdict_class
 
-# %% ../../nbs/batch/06_charts.ipynb #svg-parts
+# %% ../../nbs/batch/06_charts.ipynb #svg
 WIDTH = 440 # of a chart, its own units
 
 PATTERNS = '''<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>
@@ -27,6 +27,7 @@ def _svg(height, label, parts):
     return (f'<svg viewBox="0 0 {WIDTH} {height}" style="{style}" role="img" '
             f'aria-label="{escape(label)}">{"".join(parts)}</svg>')
 
+# %% ../../nbs/batch/06_charts.ipynb #text
 def _rect(x, y, width, height, verdict):
     size = f'width="{width:.1f}" height="{height:.1f}"'
     return f'<rect x="{x:.1f}" y="{y:.1f}" {size} class="{verdict_class(verdict)}"/>'
@@ -34,6 +35,7 @@ def _rect(x, y, width, height, verdict):
 def _text(x, y, text, anchor='start'):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
+# %% ../../nbs/batch/06_charts.ipynb #stacked-bar
 def _line(x1, y1, x2, y2, kind='grid'):
     return f'<line x1="{x1:.1f}" x2="{x2:.1f}" y1="{y1:.1f}" y2="{y2:.1f}" class="{kind}"/>'
 
@@ -45,6 +47,7 @@ def _stacked_bar(counts, x, y, unit, height):
         x += count*unit
     return out
 
+# %% ../../nbs/batch/06_charts.ipynb #verdict-swatch
 def verdict_swatch(
     verdict:str, # a key of VERDICT_WORDS
 )->str: # SVG
@@ -62,13 +65,14 @@ def _pareto_rows(facts, most):
     sums = {verdict:sum(verdicts[verdict] for *_,verdicts in rare) for verdict in rare[0][2]}
     return [*rows[:most-1], (f'{len(rare)} others', sum(n for _,n,_ in rare), sums)]
 
+# %% ../../nbs/batch/06_charts.ipynb #running-line
 def _running_line(points):
     "The running sum, a circle at every class"
     path = ' '.join(f'{x:.1f},{y:.1f}' for x,y in points)
     circles = [f'<circle class="point" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x,y in points]
     return [f'<polyline class="sum" points="{path}"/>', *circles]
 
-# %% ../../nbs/batch/06_charts.ipynb #pareto
+# %% ../../nbs/batch/06_charts.ipynb #pareto-grid
 _LEFT,_SCALE,_STEP = 122,210,30 # where the bars begin, how long 100 % is, from bar to bar
 
 def _pareto_grid(bottom):
@@ -78,6 +82,7 @@ def _pareto_grid(bottom):
         yield _line(x, 0, x, bottom, 'mark' if share==.8 else 'grid')
         yield _text(x, bottom+16, f'{share:.0%}', 'middle')
 
+# %% ../../nbs/batch/06_charts.ipynb #pareto-svg
 def pareto_svg(
     facts:dict, # from `Summary.facts`
     most:int=20, # bars
@@ -109,7 +114,7 @@ def verdict_svg(
     words = [f'{VERDICT_WORDS[verdict]} {count}' for verdict,count in counts.items() if count]
     return _svg(26, ', '.join(words), _stacked_bar(counts, 0, 1, WIDTH/n, 24))
 
-# %% ../../nbs/batch/06_charts.ipynb #histogram-svg
+# %% ../../nbs/batch/06_charts.ipynb #column
 _H_LEFT,_H_WIDTH,_H_TOP,_H_BASE = 50,366,14,140 # of the histogram: left end, width, top, base line
 
 def _column(counts, i, unit):
@@ -120,6 +125,7 @@ def _column(counts, i, unit):
         y -= height
         if count: yield _rect(_H_LEFT+i*width+1, y, width-2, height, verdict)
 
+# %% ../../nbs/batch/06_charts.ipynb #histogram-svg
 def histogram_svg(
     facts:dict, # from `Summary.facts`
 )->str: # SVG, coloured by the page's style

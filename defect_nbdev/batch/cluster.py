@@ -30,7 +30,7 @@ from ..core.cli import cpu_count, import_optional, progress_bar
 from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..inference.engines import load_engine
 from ..inference.inspector import load_inspector
-from ..monitoring.rows import path_to_text
+from ..monitoring.table_columns import path_to_text
 
 # %% ../../nbs/batch/10_cluster.ipynb #packed
 def _model_paths(model):

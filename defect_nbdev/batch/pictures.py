@@ -15,7 +15,7 @@ from PIL import Image
 from ..core.html import image_uri
 from ..core.images import to_rgb
 
-# %% ../../nbs/batch/04_pictures.ipynb #jpeg-uri
+# %% ../../nbs/batch/04_pictures.ipynb #smaller
 AREA = 260**2      # of a picture, square pixels at most
 LONGEST_SIDE = 900 # of a picture, pixels at most
 
@@ -25,6 +25,7 @@ def _smaller(image, scale):
     h,w = (max(1, round(side*scale)) for side in image.shape[:2])
     return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
 
+# %% ../../nbs/batch/04_pictures.ipynb #jpeg-uri
 def jpeg_uri(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     most:int=25_000, # characters, unless the smallest copy takes more
@@ -40,13 +41,14 @@ def jpeg_uri(
             if len(uri)<=most: return uri
     return uri
 
-# %% ../../nbs/batch/04_pictures.ipynb #row-pictures
+# %% ../../nbs/batch/04_pictures.ipynb #prediction-pictures
 def prediction_pictures(
     prediction, # a Prediction
 )->tuple: # two data URIs: the surface, and the surface with the evidence
     "What a report shows of a prediction"
     return jpeg_uri(prediction.image), jpeg_uri(prediction.draw_overlay())
 
+# %% ../../nbs/batch/04_pictures.ipynb #row-pictures
 def row_pictures(
     row:dict, # kept by `Summary`: 'file', 'label', 'confidence', perhaps 'pictures'
     inspector=None, # of a path: a Prediction; None to look at no file

@@ -32,7 +32,7 @@ def _verdict_section(facts):
                        'Verdicts of the images that could be read')
     return html_section('What is decided, and what is left to do', '', verdict_svg(facts), table)
 
-# %% ../../nbs/batch/07_report.ipynb #class-section
+# %% ../../nbs/batch/07_report.ipynb #class-row
 def _class_row(facts, name):
     row,path = facts['classes'][name],('classes', name)
     low,high = '–',''
@@ -42,6 +42,7 @@ def _class_row(facts, name):
             _count(facts, *path, 'verdicts', 'review'), number_cell(facts, *path, 'confidence'),
             number_cell(facts, *path, 'area')]
 
+# %% ../../nbs/batch/07_report.ipynb #class-section
 def _class_section(facts):
     "Pareto chart and table of the classes"
     if not facts['images']: return ''
@@ -73,6 +74,7 @@ def _quality_section(facts):
     chart = f'<div class="beside">{histogram_svg(facts)}{table}</div>'
     return html_section('How sure, and in which light', intro, chart)
 
+# %% ../../nbs/batch/07_report.ipynb #unreadable-section
 def _problem_item(file, problem):
     "A file and what is wrong with it, without its name said twice"
     if problem.startswith(file): problem = problem[len(file):].lstrip(': ')
@@ -86,7 +88,7 @@ def _unreadable_section(facts, problems):
     items = ''.join(_problem_item(*problem) for problem in problems)
     return html_section('What could not be read', f'{intro}.', f'<ul>{items}</ul>')
 
-# %% ../../nbs/batch/07_report.ipynb #setting-section
+# %% ../../nbs/batch/07_report.ipynb #setting-text
 def _setting_text(value):
     "A setting for people: a text, a number, a list or a dict"
     if value is None: return '–'
@@ -94,6 +96,7 @@ def _setting_text(value):
     if isinstance(value, (list, tuple)): return ', '.join(map(str, value))
     return value
 
+# %% ../../nbs/batch/07_report.ipynb #setting-section
 def _setting_section(facts, settings):
     "With what, when and how fast"
     time = facts['time']
@@ -111,7 +114,7 @@ def _setting_section(facts, settings):
     table = html_table(['', ''], [list(row) for row in rows.items()], 'Settings')
     return html_section('How this was made', '', table)
 
-# %% ../../nbs/batch/07_report.ipynb #card
+# %% ../../nbs/batch/07_report.ipynb #card-lines
 def _card_lines(row):
     "What a card says, line by line"
     label = escape(row['label'])
@@ -126,6 +129,7 @@ def _card_lines(row):
         yield f"{row['area']:.1%} of the image"
     if row['quality']: yield f"Picture: {escape(', '.join(row['quality']))}"
 
+# %% ../../nbs/batch/07_report.ipynb #card-images
 def _card_images(row, pictures):
     "The surface, and the surface with the evidence"
     if not pictures: return ''
@@ -135,6 +139,7 @@ def _card_images(row, pictures):
     kind = 'pair wide' if row['wide'] else 'pair'
     return f'<div class="{kind}">{images}</div>'
 
+# %% ../../nbs/batch/07_report.ipynb #card
 def _card(row, inspector):
     "One image of a gallery"
     pictures,note = row_pictures(row, inspector)
@@ -145,7 +150,7 @@ def _card(row, inspector):
     images = _card_images(row, pictures)
     return f'<figure class="card">{images}<figcaption>{lines}{file}</figcaption></figure>'
 
-# %% ../../nbs/batch/07_report.ipynb #gallery
+# %% ../../nbs/batch/07_report.ipynb #gallery-section
 _GALLERIES = {  # name -> (title, intro)
     'look':('To look at',
             'What the model did not decide: images unlike anything it learned from, the strangest '
@@ -180,6 +185,7 @@ def report_page(
         _unreadable_section(facts, summary.problems), _setting_section(facts, settings or {}),
         style=report_style('batch/report.css'))
 
+# %% ../../nbs/batch/07_report.ipynb #write-report
 def write_report(
     summary:Summary, # all rows counted
     out, # a path that ends in .html, or a folder for report.html

@@ -22,7 +22,7 @@ from ..core.metrics import wilson_interval
 from ..core.tables import read_rows, table_columns
 from ..core.verdicts import VERDICT_WORDS
 
-# %% ../../nbs/batch/05_summary.ipynb #read-cells
+# %% ../../nbs/batch/05_summary.ipynb #read-number
 def _read_number(row, key, most=None):
     "A cell's number; None if the cell is empty"
     cell = row.get(key)
@@ -34,6 +34,7 @@ def _read_number(row, key, most=None):
         raise ValueError(f'{key} is {cell!r}; expected {expected}.')
     return number
 
+# %% ../../nbs/batch/05_summary.ipynb #read-list
 def _read_share(row, key):
     "A number in [0,1] that must be there"
     share = _read_number(row, key, most=1)
@@ -98,6 +99,7 @@ def _rank(row, good):
     if row['label'] in good: return None,0
     return ('severe', row['label']),-row['area']
 
+# %% ../../nbs/batch/05_summary.ipynb #compete
 @patch
 def _compete(self:Summary, row, prediction):
     "Keep a row if it is among the worst of its list"
@@ -109,7 +111,7 @@ def _compete(self:Summary, row, prediction):
     insort(worst, (rank, row['file'], next(self._order), row))
     del worst[self.worst:]
 
-# %% ../../nbs/batch/05_summary.ipynb #add
+# %% ../../nbs/batch/05_summary.ipynb #count
 PROBLEMS = 50  # sentences about unreadable files that a report shows
 BINS = 20      # of the histogram of confidence
 
@@ -126,6 +128,7 @@ def _count(self:Summary, row):
         self.timed += 1
         self.milliseconds += row['milliseconds']
 
+# %% ../../nbs/batch/05_summary.ipynb #add
 @patch
 def add(self:Summary,
     row:dict, # of the table of an inspection
@@ -145,7 +148,7 @@ def add(self:Summary,
         if len(self.problems)<PROBLEMS: self.problems.append(problem)
     self.first,self.last = self.first or now,now
 
-# %% ../../nbs/batch/05_summary.ipynb #galleries
+# %% ../../nbs/batch/05_summary.ipynb #most-severe
 @patch
 def _kept(self:Summary, name): return [entry[-1] for entry in self._worst.get(name, [])]
 
@@ -158,6 +161,7 @@ def _most_severe(self:Summary):
     ranked.sort(key=lambda entry: entry[:3])
     return sorted((row for *_,row in ranked[:self.worst]), key=size)
 
+# %% ../../nbs/batch/05_summary.ipynb #galleries
 @patch
 def galleries(self:Summary)->dict: # 'look' and 'severe', each a list of kept rows
     "The rows worth a picture, the worst first"
@@ -186,6 +190,7 @@ def _open_table(path):
         raise ValueError(f'{lacks}; is it a table of an inspection?')
     return names, read_rows(path, _COLUMNS)
 
+# %% ../../nbs/batch/05_summary.ipynb #open-rows
 def _open_rows(rows):
     "The keys of the first row, and a generator of all"
     rows = iter(rows)
@@ -214,7 +219,7 @@ def summarise(
     out.first = out.last = None
     return out
 
-# %% ../../nbs/batch/05_summary.ipynb #class-facts
+# %% ../../nbs/batch/05_summary.ipynb #class-fact
 _NAMED = [verdict for verdict in VERDICT_WORDS if verdict!='unknown'] # verdicts that name a class
 
 @patch
@@ -228,6 +233,7 @@ def _class_fact(self:Summary, name, defects):
     means = {key:total/n if n else None for key,total in self.sums[name].items()}
     return {**out, 'good':good, 'verdicts':verdicts, **means}
 
+# %% ../../nbs/batch/05_summary.ipynb #class-facts
 @patch
 def _class_facts(self:Summary):
     "How many defects, and every class, the most frequent first and good ones last"
@@ -236,7 +242,7 @@ def _class_facts(self:Summary):
     order = sorted(self.classes, key=lambda name: (name in self.good, -counts[name]))
     return {'defects':defects, 'classes':{name:self._class_fact(name, defects) for name in order}}
 
-# %% ../../nbs/batch/05_summary.ipynb #facts
+# %% ../../nbs/batch/05_summary.ipynb #quality-facts
 @patch
 def _quality_facts(self:Summary):
     "Images by quality flag, the most frequent first, those without a flag last"
@@ -246,6 +252,7 @@ def _quality_facts(self:Summary):
         out[flag] = {**counts, 'n':sum(counts.values())}
     return dict(sorted(out.items(), key=lambda item: (item[0]=='', -item[1]['n'], item[0])))
 
+# %% ../../nbs/batch/05_summary.ipynb #time-facts
 def _iso_time(seconds):
     if seconds is None: return None
     return datetime.fromtimestamp(seconds).astimezone().isoformat(timespec='seconds')
@@ -259,6 +266,7 @@ def _time_facts(self:Summary):
     return {'first':_iso_time(self.first), 'last':_iso_time(self.last), 'seconds':seconds,
             'per_second':per_second, 'milliseconds':milliseconds}
 
+# %% ../../nbs/batch/05_summary.ipynb #facts
 @patch
 def facts(self:Summary)->dict: # of JSON's types
     "All numbers of the report"
@@ -272,7 +280,7 @@ def facts(self:Summary)->dict: # of JSON's types
             **self._class_facts(), 'quality':self._quality_facts(), 'histogram':histogram,
             'time':self._time_facts()}
 
-# %% ../../nbs/batch/05_summary.ipynb #headline-parts
+# %% ../../nbs/batch/05_summary.ipynb #count-words
 def count_words(
     number:int,
     one:str, # what is counted, in the singular
@@ -281,6 +289,7 @@ def count_words(
     "A number and what it counts"
     return f"{number:,} {one if number==1 else many or one + 's'}"
 
+# %% ../../nbs/batch/05_summary.ipynb #duration
 def _duration(seconds):
     "A time as people say it"
     whole = round(seconds)
@@ -288,6 +297,7 @@ def _duration(seconds):
     if whole<3600: return f'{whole//60} min {whole%60} s'
     return f'{whole//3600} h {whole//60%60} min'
 
+# %% ../../nbs/batch/05_summary.ipynb #verdict-words
 def _verdict_words(facts):
     "How many images of each verdict"
     if not facts['images']: return 'No image could be read'
@@ -297,6 +307,7 @@ def _verdict_words(facts):
              if counts[verdict] or (verdict and judged)]
     return f"{count_words(facts['images'], 'image')}: {', '.join(words)}"
 
+# %% ../../nbs/batch/05_summary.ipynb #most-frequent
 def _most_frequent(facts):
     "The defect that was named most often; several if they tie"
     shares = {name:row['share'] for name,row in facts['classes'].items()

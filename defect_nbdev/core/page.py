@@ -18,6 +18,7 @@ def package_text(
     "A text file that comes with the package"
     return files('defect_nbdev').joinpath(path).read_text(encoding='utf-8')
 
+# %% ../../nbs/core/10_page.ipynb #report-style
 def report_style(
     *paths:str, # further style sheets of the package
 )->str: # CSS
@@ -42,6 +43,7 @@ def html_page(
     return (f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head>'
             f'<body>{"".join(parts)}</body></html>\n')
 
+# %% ../../nbs/core/10_page.ipynb #headline-box
 def headline_box(
     sentences, # texts, the most important first
 )->str: # HTML

@@ -13,7 +13,7 @@ from fastcore.script import bool_arg, store_true
 from ..core.cli import command
 from ..core.files import write_text
 
-# %% ../../nbs/evaluation/10_commands.ipynb #defect-validate
+# %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
 def _print_metrics(metrics):
     "Accuracy, then every class"
     low,high = metrics['accuracy_95']
@@ -23,6 +23,7 @@ def _print_metrics(metrics):
     for name,row in metrics['per_class'].items():
         print(f'{name:18}' + '{n:7}{precision:11.4f}{recall:8.4f}{f1:8.4f}'.format(**row))
 
+# %% ../../nbs/evaluation/10_commands.ipynb #defect-validate
 @command
 def defect_validate(
     model:str, # folder of a saved model

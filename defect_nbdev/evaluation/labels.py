@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-# %% ../../nbs/evaluation/04_labels.ipynb #find-label-issues
+# %% ../../nbs/evaluation/04_labels.ipynb #label-issue
 class LabelIssue(NamedTuple):
     "An image whose label deserves a look"
     index:int # of the image
@@ -20,6 +20,7 @@ class LabelIssue(NamedTuple):
     self_confidence:float # probability of its label
     margin:float # that, minus the largest other probability, in [-1,1]
 
+# %% ../../nbs/evaluation/04_labels.ipynb #find-label-issues
 def find_label_issues(
     probs, # (N,C), each row sums to 1
     targets, # (N,) class indices, the labels
@@ -39,7 +40,7 @@ def find_label_issues(
     return [LabelIssue(int(i), int(targets[i]), int(other[i]), float(own[i]), float(margin[i]))
             for i in np.argsort(margin, kind='stable') if issue[i]]
 
-# %% ../../nbs/evaluation/04_labels.ipynb #find-multi-class
+# %% ../../nbs/evaluation/04_labels.ipynb #multi-class-image
 class MultiClassImage(NamedTuple):
     "An image that may show two classes"
     index:int # of the image
@@ -48,6 +49,7 @@ class MultiClassImage(NamedTuple):
     probability:float # of the second
     flagged:bool # its label set holds several classes
 
+# %% ../../nbs/evaluation/04_labels.ipynb #find-multi-class
 def find_multi_class(
     probs, # (N,C), each row sums to 1
     sets=None, # (N,C) bool, the label sets

@@ -66,7 +66,7 @@ class EvaluationData:
     @property
     def predicted(self)->np.ndarray: return self.result.probs.argmax(1) # (N,) class indices
 
-# %% ../../nbs/evaluation/05_measurement.ipynb #evaluation-predict
+# %% ../../nbs/evaluation/05_measurement.ipynb #predict
 def _unchanged(image, index): return image
 
 @patch
@@ -79,13 +79,14 @@ def predict(self:EvaluationData,
     if self.confidence: return self.confidence.apply(logits, features)
     return ConfidenceResult(logits.double().softmax(1).numpy(), None, None, None)
 
+# %% ../../nbs/evaluation/05_measurement.ipynb #paths
 @patch(as_prop=True)
 def paths(self:EvaluationData)->list: # of str, with /
     "The images below the folder that holds them all"
     root = Path(os.path.commonpath([sample.path.parent for sample in self.samples]))
     return [sample.path.relative_to(root).as_posix() for sample in self.samples]
 
-# %% ../../nbs/evaluation/05_measurement.ipynb #predict-folder
+# %% ../../nbs/evaluation/05_measurement.ipynb #metal-groups
 def metal_groups(
     manifest:SplitManifest|None, # of the model's training
     samples, # N of Sample
@@ -95,6 +96,7 @@ def metal_groups(
     hashes = [file_sha256(sample.path) for sample in samples]
     return np.array([known.get(sha256, -1-i) for i,sha256 in enumerate(hashes)])
 
+# %% ../../nbs/evaluation/05_measurement.ipynb #predict-folder
 def predict_folder(
     model, # a saved model's folder or a shipped model's name
     data, # a folder in any layout `read_samples` knows
@@ -136,7 +138,7 @@ def measure_classes(
     interval = bootstrap(np.mean, predicted==targets, groups=data.groups)
     return {**metrics, 'accuracy_95_groups':interval, 'groups':len(np.unique(data.groups))}
 
-# %% ../../nbs/evaluation/05_measurement.ipynb #measure-calibration
+# %% ../../nbs/evaluation/05_measurement.ipynb #calibration-numbers
 def _calibration_numbers(probs, targets):
     "NLL, Brier score, ECE, mean confidence, and how far that is above the accuracy"
     confidence = probs.max(1).mean()
@@ -144,6 +146,7 @@ def _calibration_numbers(probs, targets):
     error = calibration_error(probs, targets)
     return np.array([nll(probs, targets), brier(probs, targets), error, confidence, gap])
 
+# %% ../../nbs/evaluation/05_measurement.ipynb #measure-calibration
 def measure_calibration(
     data:EvaluationData, # with its result
 )->dict: # ready for JSON once through `to_json_types`
@@ -174,7 +177,7 @@ def measure_selective(
     interval = bootstrap(aurc_of, confidence, right, groups=data.groups)
     return {'aurc':aurc, 'aurc_95':interval, 'at':rows}
 
-# %% ../../nbs/evaluation/05_measurement.ipynb #measure-shortcuts
+# %% ../../nbs/evaluation/05_measurement.ipynb #measure-brightness
 def _measure_brightness(data):
     "What an exposure meter would reach; None where all images show one piece of metal"
     if len(np.unique(data.groups))<2: return None
@@ -186,6 +189,7 @@ def _measure_brightness(data):
     model_accuracy = (data.predicted==data.targets).mean()
     return {**out, 'says':brightness_sentence(out, model_accuracy)}
 
+# %% ../../nbs/evaluation/05_measurement.ipynb #measure-shortcuts
 def measure_shortcuts(
     data:EvaluationData, # with its result
 )->dict: # ready for JSON once through `to_json_types`

@@ -20,13 +20,14 @@ def share_with_interval(
     if not n: return {name:None, f'{name}_95':None}
     return {name:right/n, f'{name}_95':list(wilson_interval(right, n))}
 
-# %% ../../nbs/evaluation/02_metrics.ipynb #bootstrap
+# %% ../../nbs/evaluation/02_metrics.ipynb #group-members
 def _group_members(groups):
     "The indices of the images of each group"
     ids = np.unique(groups, return_inverse=True)[1]
     by_group = np.argsort(ids, kind='stable')
     return np.split(by_group, np.cumsum(np.bincount(ids))[:-1])
 
+# %% ../../nbs/evaluation/02_metrics.ipynb #nan-quantile
 def _nan_quantile(values, share):
     "Quantile over the draws in which the metric has a meaning; NaN where there are none"
     some = ~np.isnan(values).all(0)
@@ -34,6 +35,7 @@ def _nan_quantile(values, share):
     out[some] = np.nanquantile(values[:,some], share, axis=0)
     return out if out.ndim else float(out)
 
+# %% ../../nbs/evaluation/02_metrics.ipynb #bootstrap
 def bootstrap(
     metric, # of arrays like the given ones: a number or an array of numbers; NaN: no meaning
     *arrays, # each (N,...)

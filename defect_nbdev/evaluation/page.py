@@ -28,7 +28,7 @@ def interval_cell(
     low,high = (number_cell(report, *place, f'{name}_95', i, form=form) for i in (0,1))
     return f'{cell} <small>{low} to {high}</small>'
 
-# %% ../../nbs/evaluation/08_page.ipynb #classes-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #class-chapter
 def _class_chapter(report, figure):
     def at(name, key): return 'answers', 'per_class', name, key
     rows = [[escape(name), number_cell(report, *at(name, 'n'), form='d'),
@@ -43,7 +43,7 @@ def _class_chapter(report, figure):
     table = html_table(['class', 'images', 'found', 'right when named', 'F1'], rows)
     return html_section('Which defects it finds', intro, table, figure('confusion', caption))
 
-# %% ../../nbs/evaluation/08_page.ipynb #probability-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #probability-intro
 _CALIBRATION_ROWS = {  # key -> (name, form)
     'confidence':('claims on average', '.1%'), 'gap':('claims more than is true by', '+.1%'),
     'ece':('calibration error (ECE)', '.1%'), 'nll':('negative log-likelihood', '.3f'),
@@ -59,6 +59,7 @@ def _probability_intro(report):
     return intro + (' If that was done on these very images, as is usual, this chapter and the '
                     'next flatter it.')
 
+# %% ../../nbs/evaluation/08_page.ipynb #probability-chapter
 def _probability_chapter(report, figure):
     rows = [[name, interval_cell(report, 'probabilities', key, form=form)]
             for key,(name,form) in _CALIBRATION_ROWS.items()]
@@ -67,7 +68,7 @@ def _probability_chapter(report, figure):
     return html_section('Whether its probabilities can be believed', _probability_intro(report),
                         html_table(['', 'value'], rows), figure('reliability', caption))
 
-# %% ../../nbs/evaluation/08_page.ipynb #selective-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #verdict-part
 _VERDICT_ACTIONS = dict(zip(VERDICTS, ('decides on its own', 'hands to a person', 'does not know')))
 
 def _verdict_part(report):
@@ -82,12 +83,14 @@ def _verdict_part(report):
             + html_table(['verdict', 'share of images'], rows) +
             f'<p>Of those it decides on its own, {interval("accepted_accuracy")} are right.</p>')
 
+# %% ../../nbs/evaluation/08_page.ipynb #selective-row
 def _selective_row(report, i):
     path = 'selective', 'at', i
     return [number_cell(report, *path, 'coverage', form='.0%'),
             number_cell(report, *path, 'n', form='d'),
             interval_cell(report, *path, 'accuracy'), number_cell(report, *path, 'least')]
 
+# %% ../../nbs/evaluation/08_page.ipynb #selective-chapter
 def _selective_chapter(report, figure):
     rows = [_selective_row(report, i) for i in range(len(report['selective']['at']))]
     intro = ('The model need not decide everything. Sorted by how sure it is, the surest images '
@@ -99,7 +102,7 @@ def _selective_chapter(report, figure):
     return html_section('What if a person takes the doubtful ones', intro, html_table(head, rows),
                         figure('risk-coverage', caption), note, _verdict_part(report))
 
-# %% ../../nbs/evaluation/08_page.ipynb #ladder-tables
+# %% ../../nbs/evaluation/08_page.ipynb #level-table
 _LEVEL_COLUMNS = {  # key -> (name, form)
     'accuracy':('right', '.1%'), 'confidence':('claims', '.1%'), 'ece':('ECE', '.1%'),
     'coverage':('set holds truth', '.1%'), 'set_size':('classes in set', '.2f'),
@@ -112,6 +115,7 @@ def _level_table(report, title, levels):
             for name,path in levels]
     return html_table([title, *(name for name,_ in known.values())], rows)
 
+# %% ../../nbs/evaluation/08_page.ipynb #accuracy-table
 def _accuracy_table(report):
     "Every disturbance in a row, its strengths side by side"
     corruptions = report['ladders']['corruptions']
@@ -126,7 +130,7 @@ def _accuracy_table(report):
     strengths = [f"strength {level['severity']}" for level in next(iter(corruptions.values()))]
     return html_table(['share right', *strengths, 'mean', 'claims', 'ECE'], rows)
 
-# %% ../../nbs/evaluation/08_page.ipynb #ladder-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #strongest-levels
 def _strongest_levels(report):
     "The images as they are, and every disturbance at its strongest"
     yield 'none', ('clean',)
@@ -134,6 +138,7 @@ def _strongest_levels(report):
         path = 'ladders', 'corruptions', name, len(levels)-1
         yield f"{escape(name)}, strength {number_cell(report, *path, 'severity', form='d')}", path
 
+# %% ../../nbs/evaluation/08_page.ipynb #noise-levels
 def _noise_levels(report):
     for i,level in enumerate(report['ladders']['noise']):
         path = 'ladders', 'noise', i
@@ -144,6 +149,7 @@ def _noise_levels(report):
         sigma = number_cell(report, *path, 'sigma', form='.1f')
         yield f'{db} dB (σ {sigma})', path
 
+# %% ../../nbs/evaluation/08_page.ipynb #ladder-chapter
 def _ladder_chapter(report, figure):
     title = 'When the picture gets worse'
     if not report['ladders']: return html_section(title, 'Not measured this time.')
@@ -176,6 +182,7 @@ def _shortcut_chapter(report, figure):
     sentences = [f"<p>{escape(check['says'])}</p>" for check in checks.values()]
     return html_section('What it looks at', intro, figure('checks', caption), table, *sentences)
 
+# %% ../../nbs/evaluation/08_page.ipynb #mistake-chapter
 def _mistake_chapter(report, figure):
     mistakes = report['mistakes']
     if not mistakes: return html_section('Its mistakes', 'It made none.')
@@ -189,7 +196,7 @@ def _mistake_chapter(report, figure):
     table = html_table(['image', 'it is', 'it says', 'with', 'and gives the truth'], rows)
     return html_section('Its mistakes', intro, figure('mistakes', caption), table)
 
-# %% ../../nbs/evaluation/08_page.ipynb #label-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #box-check
 def _box_check(report):
     "Whether boxes agree with the ranking of images that may show two classes"
     if not report['labels']['check']: return ''
@@ -200,6 +207,7 @@ def _box_check(report):
             f'{cell("auroc")} (AUROC; 50 % is luck), and of the first {several} in the list '
             f'{cell("precision_at_k")} are such.</p>')
 
+# %% ../../nbs/evaluation/08_page.ipynb #several-part
 def _several_part(report):
     "Images that may show two classes"
     rows = [[*(escape(image[key]) for key in ('path', 'first', 'second')),
@@ -211,6 +219,7 @@ def _several_part(report):
             'flagged are those whose label set names several.</p>'
             + html_table(head, rows) + _box_check(report))
 
+# %% ../../nbs/evaluation/08_page.ipynb #label-chapter
 def _label_chapter(report, figure):
     rows = [[*(escape(issue[key]) for key in ('path', 'label', 'other')),
              number_cell(report, 'labels', 'suspects', i, 'self_confidence'),
@@ -224,7 +233,7 @@ def _label_chapter(report, figure):
     issues = figure('suspects', caption) + html_table(head, rows) if rows else ''
     return html_section('Labels that deserve a look', intro, issues, _several_part(report))
 
-# %% ../../nbs/evaluation/08_page.ipynb #setting-chapter
+# %% ../../nbs/evaluation/08_page.ipynb #setting-rows
 def _setting_rows(report):
     "What was measured, on what, when and how long: (name, HTML)"
     data,model,measured = report['data'],report['model'],report['measured']
@@ -243,6 +252,7 @@ def _setting_rows(report):
     yield 'with', escape(versions)
     yield 'left out', '<br>'.join(map(escape, data['left_out'][:20]))
 
+# %% ../../nbs/evaluation/08_page.ipynb #setting-chapter
 def _setting_chapter(report, figure):
     low,high = (number_cell(report, 'answers', 'accuracy_95_groups', i) for i in (0,1))
     intro = ("Shares have Wilson's interval; counted by groups of the same metal instead of "
@@ -252,7 +262,7 @@ def _setting_chapter(report, figure):
     rows = [[name, value] for name,value in _setting_rows(report) if value]
     return html_section('How this was measured', intro, html_table(['', ''], rows))
 
-# %% ../../nbs/evaluation/08_page.ipynb #page
+# %% ../../nbs/evaluation/08_page.ipynb #render-chapters
 _CHAPTERS = (_class_chapter, _probability_chapter, _selective_chapter, _ladder_chapter,
              _shortcut_chapter, _mistake_chapter, _label_chapter, _setting_chapter)
 
@@ -268,6 +278,7 @@ def render_chapters(
         return f'<figure><img alt="{text}" src="{uri}"><figcaption>{text}</figcaption></figure>'
     return ''.join(chapter(report, figure) for chapter in _CHAPTERS)
 
+# %% ../../nbs/evaluation/08_page.ipynb #render-page
 def render_page(
     report:dict, # ready for JSON
     pngs:dict, # name -> bytes of a PNG

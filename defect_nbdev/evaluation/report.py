@@ -31,7 +31,7 @@ def prepare_folder(
     write_text(out/'report.json', '{}\n')
     (out/'report.json').unlink()
 
-# %% ../../nbs/evaluation/09_report.ipynb #write-predictions
+# %% ../../nbs/evaluation/09_report.ipynb #prediction-row
 def _prediction_row(data, i):
     "What the model says about an image"
     classes,result = data.config.classes,data.result
@@ -44,6 +44,7 @@ def _prediction_row(data, i):
     if result.verdicts is not None: row['verdict'] = result.verdicts[i]
     return row
 
+# %% ../../nbs/evaluation/09_report.ipynb #write-predictions
 def write_predictions(
     path, # of the CSV file
     data:EvaluationData, # with its result

@@ -21,7 +21,7 @@ from ..uncertainty.calibration import calibration_error
 from ..uncertainty.confidence import ConfidenceResult
 from ..uncertainty.conformal import coverage
 
-# %% ../../nbs/evaluation/06_robustness.ipynb #measure-level
+# %% ../../nbs/evaluation/06_robustness.ipynb #measure-verdicts
 def _measure_verdicts(verdicts, right):
     "The share of every verdict, and how often an accepted answer is right"
     accepted = verdicts=='accept'
@@ -30,6 +30,7 @@ def _measure_verdicts(verdicts, right):
     accuracy = share_with_interval('accepted_accuracy', n_right, n)
     return {**shares, 'accepted':n, 'accepted_right':n_right, **accuracy}
 
+# %% ../../nbs/evaluation/06_robustness.ipynb #measure-level
 def measure_level(
     result:ConfidenceResult, # predictions for N images
     targets:np.ndarray, # (N,) class indices

@@ -17,7 +17,7 @@ from ..core.images import resize_to
 from ..datasets.splits import grouped_kfold
 from .metrics import share_with_interval
 
-# %% ../../nbs/evaluation/03_shortcuts.ipynb #brightness
+# %% ../../nbs/evaluation/03_shortcuts.ipynb #brightness-contrast
 def brightness_contrast(
     images, # yields uint8 RGB (H,W,3)
 )->np.ndarray: # (N,2) mean and standard deviation of the grey values
@@ -25,6 +25,7 @@ def brightness_contrast(
     greys = (image.mean(2) for image in images)
     return np.array([(grey.mean(), grey.std()) for grey in greys])
 
+# %% ../../nbs/evaluation/03_shortcuts.ipynb #brightness-baseline
 def brightness_baseline(
     features, # (N,2) from `brightness_contrast`
     targets, # (N,) class indices
@@ -61,6 +62,7 @@ def shuffle_patches(
         out[y:y+h,x:x+w] = image[source_y:source_y+h,source_x:source_x+w]
     return out
 
+# %% ../../nbs/evaluation/03_shortcuts.ipynb #mask-border
 def mask_border(
     image:np.ndarray, # uint8 (H,W,3)
     share:float=.12, # of each side that is painted over, at each end
@@ -111,7 +113,7 @@ def compare_predictions(
     worse = p<.05 and lost>won
     return {'n':n, 'right':right, **shares, 'lost':lost, 'won':won, 'p':p, 'worse':worse}
 
-# %% ../../nbs/evaluation/03_shortcuts.ipynb #sentences
+# %% ../../nbs/evaluation/03_shortcuts.ipynb #shortcut-sentence
 _SHORTCUT_WORDS = {  # check -> what was done, what it means if the answers are worse, and if not
     'shuffled':('With its pieces shuffled',
                 'It uses what reaches across the pieces (shape, direction, place), '
@@ -133,6 +135,7 @@ def shortcut_sentence(
     numbers = f'{changed:.0%} of the answers change and {accuracy:.0%} are right'
     return f'{done}, {numbers}. ' + (worse if comparison['worse'] else same)
 
+# %% ../../nbs/evaluation/03_shortcuts.ipynb #brightness-sentence
 def brightness_sentence(
     baseline:dict, # 'accuracy', 'accuracy_95' and 'chance' of `brightness_baseline`
     model_accuracy:float, # on the same images

@@ -45,6 +45,7 @@ def _class_sentence(answers):
     return (f'It is weakest on {weakest}: of {n} it finds {found}; '
             f'{counts[other]} it takes for {other}.')
 
+# %% ../../nbs/evaluation/07_summary.ipynb #calibration-sentence
 def _calibration_sentence(calibration):
     "Do claim and truth agree?"
     low,high = calibration['gap_95']
@@ -54,6 +55,7 @@ def _calibration_sentence(calibration):
     if high<0: return numbers + 'it is right more often than it says.'
     return numbers + 'the two agree within what so many images can tell.'
 
+# %% ../../nbs/evaluation/07_summary.ipynb #robustness-sentence
 def _robustness_sentence(ladders):
     "What is left in bad pictures"
     means,noise = ladders['means'],ladders['noise'][-1]
@@ -79,7 +81,7 @@ def _fairness_sentence(fairness, n):
     if not chose: return fair
     return f'{fair} But {chose} of them chose which epoch was kept, which flatters a little.'
 
-# %% ../../nbs/evaluation/07_summary.ipynb #summary-sentences
+# %% ../../nbs/evaluation/07_summary.ipynb #doubts
 def _doubts(report):
     "What suggests that it looks past the defect"
     light,framed = report['shortcuts']['light'],report['shortcuts']['framed']
@@ -88,6 +90,7 @@ def _doubts(report):
     if framed['worse']: out.append(framed['says'])
     return out or ['Nothing suggests that it looks past the defect.']
 
+# %% ../../nbs/evaluation/07_summary.ipynb #accuracy-sentence
 def _selective_sentence(row):
     "Accuracy if a person takes the doubtful images"
     return (f"If a person takes the {1-row['coverage']:.0%} it is least sure of, "
@@ -98,6 +101,7 @@ def _accuracy_sentence(answers):
     return ('It names {right} of {n} images right: {accuracy:.1%}. '.format(**answers) +
             f'On other images of this kind, expect between {low:.1%} and {high:.1%}.')
 
+# %% ../../nbs/evaluation/07_summary.ipynb #summary-sentences
 _VERDICT_SENTENCE = ('It decides {accept:.0%} on its own and is right on {accepted_accuracy:.1%} '
                      'of those; {review:.0%} it hands to a person, {unknown:.0%} it does not know.')
 
@@ -147,13 +151,14 @@ def _measure_fairness(data):
     if 'fair' in metrics: out['fair'] = metrics['fair']
     return {**out, 'says':overlap_warning(metrics)}
 
-# %% ../../nbs/evaluation/07_summary.ipynb #setting
+# %% ../../nbs/evaluation/07_summary.ipynb #device-facts
 def _device_facts(device):
     "What it was computed on"
     name = platform.processor() or platform.machine()
     if device.type=='cuda': name = torch.cuda.get_device_name(device)
     return {'accelerator':device.type, 'device':name, 'threads':torch.get_num_threads()}
 
+# %% ../../nbs/evaluation/07_summary.ipynb #setting
 def _setting(data, folder, split, start):
     "What was measured, on what, when and how long"
     config = data.config
@@ -168,7 +173,7 @@ def _setting(data, folder, split, start):
                 'versions':{'python':platform.python_version(), **package_versions()}}
     return {'model':model, 'data':images, 'measured':measured}
 
-# %% ../../nbs/evaluation/07_summary.ipynb #evaluate
+# %% ../../nbs/evaluation/07_summary.ipynb #measure-all
 def _measure_all(data, ladder_images):
     "Every chapter of the report"
     ladders = None
@@ -180,6 +185,7 @@ def _measure_all(data, ladder_images):
         'shortcuts':measure_shortcuts(data), 'labels':measure_labels(data),
         'mistakes':list_mistakes(data)})
 
+# %% ../../nbs/evaluation/07_summary.ipynb #evaluate
 def evaluate(
     model, # a saved model's folder or a shipped model's name
     folder, # of images, in any layout `read_samples` knows
@@ -197,13 +203,14 @@ def evaluate(
     sentences = summary_sentences(chapters)
     return {'format':REPORT_FORMAT, 'verdict':sentences, **setting, **chapters}, data
 
-# %% ../../nbs/evaluation/07_summary.ipynb #draw-figures
+# %% ../../nbs/evaluation/07_summary.ipynb #draw-rows
 def _draw_rows(data, rows, title):
     "The images of the first rows, each under its title"
     rows = rows[:12]
     titles = [title.format(**row) for row in rows]
     return plot_images([data.images[row['index']] for row in rows], titles)
 
+# %% ../../nbs/evaluation/07_summary.ipynb #draw-figures
 def _draw_checks(image):
     "One image as the shortcut checks show it to the model"
     images = [image, shuffle_patches(image), mask_border(image)]

@@ -19,7 +19,7 @@ from ..datasets.splits import SplitManifest, known_parts, leaks, read_manifest
 from ..model import load_model
 from ..train import make_accelerator, predict_logits
 
-# %% ../../nbs/evaluation/01_validate.ipynb #read-test-images
+# %% ../../nbs/evaluation/01_validate.ipynb #test-images
 class TestImages(NamedTuple):
     "The labelled images that a model is measured on"
     samples:Samples # the images that could be read
@@ -27,6 +27,7 @@ class TestImages(NamedTuple):
     leaks:list # of Leak: images among them that the model has seen in training, or their metal
     unlisted:int # images that the model's manifest does not list
 
+# %% ../../nbs/evaluation/01_validate.ipynb #model-manifest
 def model_manifest(
     model, # a saved model's folder or a shipped model's name
 )->SplitManifest|None: # None for a model without one
@@ -34,6 +35,7 @@ def model_manifest(
     path = find_model(model)/'split.json'
     return read_manifest(path) if path.is_file() else None
 
+# %% ../../nbs/evaluation/01_validate.ipynb #read-test-images
 def read_test_images(
     model, # a saved model's folder or a shipped model's name
     data, # a folder in any layout `read_samples` knows

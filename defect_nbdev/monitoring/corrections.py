@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core.files import write_atomic
 from ..core.html import printable
 from ..core.tables import write_table
-from .rows import safe_class
+from .table_columns import safe_class
 from .store import InspectionStore, encode_png
 
 # %% ../../nbs/monitoring/02_corrections.ipynb #exported

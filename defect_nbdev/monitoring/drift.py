@@ -18,7 +18,7 @@ import numpy as np
 from defect_nbdev.monitoring.reference import (
     FEWEST, LOOK, MIX, Reference, ReferenceHistogram, Table, psi, psi_line, read_table, shares,
 )
-from .rows import to_utc_timestamp
+from .table_columns import to_utc_timestamp
 
 # %% ../../nbs/monitoring/06_drift.ipynb #ks
 def ks(

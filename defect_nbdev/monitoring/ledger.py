@@ -17,7 +17,7 @@ from ..datasets.layouts import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
-from .rows import COLUMN_TYPES, columns, flatten_record
+from .table_columns import COLUMN_TYPES, columns, flatten_record
 from .store import InspectionStore, open_store, record_of
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-row

@@ -29,7 +29,7 @@ from ..datasets.layouts import read_samples
 from ..datasets.quality import measure
 from ..datasets.splits import known_parts, read_manifest
 from ..inference.inspector import load_inspector
-from .rows import to_utc_timestamp
+from .table_columns import to_utc_timestamp
 from .store import InspectionStore, open_store
 
 # %% ../../nbs/monitoring/05_reference.ipynb #table

@@ -28,8 +28,9 @@ from ..core.html import printable
 from ..core.images import BadImage, read_image
 from ..core.verdicts import VERDICTS
 from ..inference.prediction import image_hash
-from .rows import EXTRA_COLUMNS, RECORD, flatten_record, path_to_text
-from .rows import row_timestamp, safe_class, to_utc_timestamp
+from defect_nbdev.monitoring.table_columns import (
+    EXTRA_COLUMNS, RECORD, flatten_record, path_to_text, row_timestamp, safe_class,
+    to_utc_timestamp)
 
 # %% ../../nbs/monitoring/01_store.ipynb #schema
 STORE_ID = 0x44464c47 # of the file: 'DFLG'

@@ -20,6 +20,7 @@ def plot_history(
         for part,label in ('train','training'),('valid','validation'):
             ax.plot(epochs, [row[f'{part}_{key}'] for row in history], '.-', label=label)
         ax.set(xlabel='epoch', ylabel=key)
+        ax.locator_params(axis='x', integer=True)
         ax.legend(fontsize=9)
     return figure
 

@@ -117,6 +117,7 @@ def _file(label, **options):
 def _one_file(label):
     return _file(label, type='filepath')
 
+# %% ../../nbs/web/07_api.ipynb #api-number
 def _number(label, value=None):
     return gr.Number(label=label, value=value, visible=False)
 

@@ -11,13 +11,14 @@ import os
 import sys
 from unittest.mock import patch
 
-# %% ../../nbs/web/05_gradio.ipynb #gradio
+# %% ../../nbs/web/05_gradio.ipynb #environment
 os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
 os.environ.setdefault('HF_HUB_DISABLE_TELEMETRY', '1')
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive') # threads that wait leave their core to others
 
 _getfile = inspect.getfile
 
+# %% ../../nbs/web/05_gradio.ipynb #no-gradio-file
 def _no_gradio_file(value):
     "The file of a class or module, but none for Gradio's classes"
     if isinstance(value, type) and value.__module__.startswith('gradio.'):

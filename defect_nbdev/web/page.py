@@ -47,11 +47,16 @@ def _add_tabs(service, session, mcp):
             answers,label = correct_tab(service, session)
         with gr.Tab('About', id='about'):
             about = about_tab(service, mcp)
+    _connect_correct_tab(tabs, tab, to_correct, session, answers)
+    return label,about
+
+# %% ../../nbs/web/08_page.ipynb #connect-correct-tab
+def _connect_correct_tab(tabs, tab, button, session, answers):
+    "The button opens the tab; whoever comes there sees the last answers"
     options = browser_only(queue=False)
-    opened = to_correct.click(lambda: gr.Tabs(selected='correct'), None, [tabs], **options)
+    opened = button.click(lambda: gr.Tabs(selected='correct'), None, [tabs], **options)
     for shown in (opened.then, tab.select):
         shown(lambda items: visit_answers(items), [session], answers, **options)
-    return label,about
 
 # %% ../../nbs/web/08_page.ipynb #make-app
 def make_app(
@@ -79,13 +84,14 @@ def _forget(session):
     for item in session or []:
         Path(item.path).unlink(missing_ok=True)
 
-# %% ../../nbs/web/08_page.ipynb #on-load
+# %% ../../nbs/web/08_page.ipynb #page-url
 def _page_url(request):
     "The address of the page as its visitor sees it"
     host = request.headers.get('host', '127.0.0.1:7860')
     root = request.request.scope.get('root_path', '').rstrip('/')
     return f'{request.request.url.scheme}://{host}{root}'
 
+# %% ../../nbs/web/08_page.ipynb #on-load
 def _on_load(service, model):
     "What a visitor sees once the model is there: header, classes, facts, card, example"
     name = os.path.basename(str(model or 'neu-resnet50'))

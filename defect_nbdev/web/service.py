@@ -36,7 +36,7 @@ from ..core.verdicts import VERDICT_TITLES
 from ..datasets.synthetic import make_steel
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
-from ..monitoring.rows import COLUMN_TYPES, columns, table_row
+from ..monitoring.table_columns import COLUMN_TYPES, columns, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import save_scan
 from ..strip.reader import open_strip
