@@ -92,6 +92,7 @@ def open(self:AppService)->AppService: # itself
 # %% ../../nbs/web/04_service.ipynb #service-inspector
 @patch(as_prop=True)
 def inspector(self:AppService)->Inspector: # waits for it; raises what loading raised
+    "The loaded model"
     return self._model.result()
 
 @patch
@@ -102,6 +103,7 @@ def wait_until_ready(self:AppService):
 # %% ../../nbs/web/04_service.ipynb #service-ledger
 @patch(as_prop=True)
 def ledger(self:AppService)->InspectionStore: # made when it is first needed
+    "The store of answers and corrections"
     with self._lock:
         if self._ledger is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
