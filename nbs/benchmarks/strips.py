@@ -404,10 +404,8 @@ def compare(found, expected, clean):
     is_same = labels==expected_labels
     is_defect = (labels!=clean) | (expected_labels!=clean)
     tiles = np.flatnonzero(is_defect)
-    maps,expected_maps = (
-        outputs[1][tiles,expected_labels[tiles]].reshape(len(tiles), -1)
-        for outputs in (found, expected))
-    correlations = [np.corrcoef(a, b)[0,1] for a,b in zip(maps, expected_maps)
+    maps,expected_maps = (outputs[1][tiles,expected_labels[tiles]] for outputs in (found, expected))
+    correlations = [np.corrcoef(a.ravel(), b.ravel())[0,1] for a,b in zip(maps, expected_maps)
                     if a.std()>1e-6 and b.std()>1e-6]
     return [len(labels), int(is_same.sum()), len(tiles), int(is_same[tiles].sum()),
             float(np.sum(correlations)), len(correlations)]
