@@ -6,6 +6,11 @@
 60 generated images (10 seeds of each class) and, where ../shared/neu-det lies, 60 real ones (10 of
 each class, evenly spaced in the validation folder) go through PyTorch on the CPU, one at a time.
 Labels, verdicts and boxes must be the same, probabilities equal within 1e-5.
+
+    python .ci/goldens.py --rounding .ci/goldens.json  on a processor other than the one that wrote
+
+Another processor adds in another order: probabilities may then differ by 1e-4, and of 100 images
+two may have another verdict or box, where a number lies on its limit. Labels stay the same.
 """
 import argparse
 import hashlib
@@ -25,6 +30,8 @@ REAL = ROOT.parent/'shared'/'neu-det'
 ON_THRESHOLD = 'inclusion_241.jpg', # its score is a fitted threshold: rounding flips the verdict
 EXACT = 'image', 'label', 'verdict', 'boxes'
 TOLERANCES = {'probabilities': 1e-5, 'novelty': 1e-3, 'area': 1e-5, 'shares': 1e-4}
+ROUNDING = {'probabilities': 1e-4, 'novelty': 1e-2, 'area': 1e-2, 'shares': 1e-2}
+ON_THE_LIMIT = 'verdict', 'boxes', 'shares', 'area' # what rounding may turn
 
 
 def project():
@@ -146,22 +153,24 @@ def differences(old, new):
     return exact | {k: largest(old[k], new[k]) for k in TOLERANCES}
 
 
-def compare(old, new):
-    "Print the largest differences per model and kind of image; the count of images that differ"
-    limits = dict.fromkeys(EXACT, 0) | TOLERANCES
+def compare(old, new, tolerances):
+    "Print the largest differences per model and kind of image; (images that differ, by rounding)"
+    limits = dict.fromkeys(EXACT, 0) | tolerances
     print(f'{"":24}{"images":>7}', *(f'{k:>13}' for k in limits))
     print(f'{"allowed":31}', *(f'{v:13.0e}' if v else f'{"equal":>13}' for v in limits.values()))
-    wrong = []
+    wrong, turned = [], 0
     for name, images in pairs(old, new):
         rows = {k: differences(*o) for k, o in images.items()}
         worst = {k: max(row[k] for row in rows.values()) for k in limits}
         apart = {k: sum(row[k] > 0 for row in rows.values()) for k in EXACT}
         cells = [f'{apart[k]:13d}' if k in EXACT else f'{worst[k]:13.1e}' for k in limits]
         print(f'{name:24}{len(rows):7}', *cells)
-        wrong += [describe(f'{name} {k}', images[k], row, limits) for k, row in rows.items()
-                  if any(row[j] > limits[j] for j in limits)]
+        for k, row in rows.items():
+            over = [j for j in limits if row[j] > limits[j]]
+            if over: wrong.append(describe(f'{name} {k}', images[k], row, limits))
+            turned += bool(over) and set(over) <= set(ON_THE_LIMIT)
     for line in wrong: print(line)
-    return len(wrong)
+    return len(wrong), turned
 
 
 def pairs(old, new):
@@ -187,15 +196,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('file', type=Path)
     parser.add_argument('--write', action='store_true', help='write the file instead of comparing')
+    parser.add_argument('--rounding', action='store_true', help='allow for another processor')
     args = parser.parse_args()
     if args.write and not REAL.is_dir(): return f'{REAL} is not there: goldens hold real images too'
     new = predict_all(MODELS)
     if args.write:
         args.file.write_text(dumps(new), encoding='utf-8')
         return 0
-    wrong = compare(json.loads(args.file.read_text(encoding='utf-8')), new)
-    print(f'{wrong} images differ' if wrong else 'every answer is the same')
-    return int(wrong > 0)
+    old = json.loads(args.file.read_text(encoding='utf-8'))
+    wrong, turned = compare(old, new, ROUNDING if args.rounding else TOLERANCES)
+    print(f'{wrong} images differ, {turned} of them only on a limit' if wrong else
+          'every answer is the same')
+    images = sum(len(o) for kinds in old.values() for o in kinds.values())
+    allowed = images//50 if args.rounding else 0
+    return int(wrong > turned or turned > allowed)
 
 
 if __name__ == '__main__': sys.exit(main())

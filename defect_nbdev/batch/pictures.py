@@ -6,12 +6,13 @@
 __all__ = ['AREA', 'LONGEST_SIDE', 'jpeg_uri', 'prediction_pictures', 'row_pictures']
 
 # %% ../../nbs/batch/04_pictures.ipynb #imports
-import base64
 import math
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from ..core.html import image_uri
 from ..core.images import to_rgb
 
 # %% ../../nbs/batch/04_pictures.ipynb #smaller
@@ -25,10 +26,6 @@ def _smaller(image, scale):
     return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA)
 
 # %% ../../nbs/batch/04_pictures.ipynb #jpeg-uri
-def _encode_jpeg(image, quality):
-    data = cv2.imencode('.jpg', image[...,::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return 'data:image/jpeg;base64,' + base64.b64encode(data).decode()
-
 def jpeg_uri(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     most:int=25_000, # characters, unless the smallest copy takes more
@@ -38,9 +35,9 @@ def jpeg_uri(
     h,w = image.shape[:2]
     largest = min(1, math.sqrt(AREA/(h*w)), LONGEST_SIDE/max(h, w))
     for scale in (largest, largest*.7, largest*.5, largest*.3):
-        small = _smaller(image, scale)
+        small = Image.fromarray(_smaller(image, scale))
         for quality in (85, 75, 60, 40):
-            uri = _encode_jpeg(small, quality)
+            uri = image_uri(small, quality=quality)
             if len(uri)<=most: return uri
     return uri
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['optional_argument', 'one_or_more', 'command', 'stop_on_signal', 'has_terminal', 'progress_bar', 'cpu_count',
-           'import_optional', 'is_installed']
+           'import_optional', 'is_installed', 'installed_versions']
 
 # %% ../../nbs/core/02_cli.ipynb #imports
 import inspect
@@ -13,7 +13,8 @@ import re
 import signal
 import sys
 import threading
-from importlib import import_module
+from contextlib import suppress
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -130,3 +131,13 @@ def is_installed(
     "Can a module be imported?"
     try: return sys.modules.get(module) is not None or find_spec(module) is not None
     except (ImportError, ValueError): return False
+
+# %% ../../nbs/core/02_cli.ipynb #installed-versions
+def installed_versions(
+    packages, # names on PyPI
+)->dict: # package -> version, None if it is not installed
+    "What to write down about where a result came from"
+    versions = dict.fromkeys(packages)
+    for name in versions:
+        with suppress(metadata.PackageNotFoundError): versions[name] = metadata.version(name)
+    return versions

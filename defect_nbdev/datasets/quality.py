@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.files import write_text
-from ..core.images import read_image, resize_to
+from ..core.files import read_json, write_text
+from ..core.images import check_rgb, read_image, resize_to
 from ..core.models import find_model
 from .layouts import read_samples
 from .splits import known_parts, read_manifest
@@ -72,12 +72,7 @@ def measure(
     image:np.ndarray, # RGB (H,W,3) uint8, as `read_image` gives it
 )->Quality: # of this image
     "Light, focus, colour and size of an image"
-    is_image = isinstance(image, np.ndarray) and image.dtype==np.uint8 and image.ndim==3
-    if not (is_image and image.shape[2]==3 and image.size):
-        kind = getattr(image, 'dtype', type(image).__name__)
-        raise ValueError(f"image is {kind} {getattr(image, 'shape', '')}; give RGB uint8 (H,W,3), "
-                         'as read_image makes it.')
-    height,width = image.shape[:2]
+    height,width = check_rgb(image).shape[:2]
     copy = resize_to(image, SIDE)
     grey = cv2.cvtColor(copy, cv2.COLOR_RGB2GRAY)
     mean,std = cv2.meanStdDev(grey)
@@ -196,12 +191,7 @@ def load_limits(
     "Read what `save_limits` wrote"
     path = Path(folder)/'quality.json'
     if not path.is_file(): return None
-    try: d = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f'{path}: not valid JSON ({e}).') from None
-    version = d.get('format') if isinstance(d, dict) else None
-    if isinstance(version, int) and version>QUALITY_FORMAT:
-        raise ValueError(f'{path}: written by a newer version (format {version}, this one reads '
-                         f'up to {QUALITY_FORMAT}); update defect_nbdev.')
+    d = read_json(path, QUALITY_FORMAT)
     try: return Limits.from_dict(d)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.files import file_sha256, write_text
+from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage, read_image
 from .layouts import Samples, read_samples
 from .leakage import Overlap, overlap_pairs, strip_groups
@@ -276,15 +276,11 @@ def read_manifest(
     path, # of the JSON file
 )->SplitManifest: # checked
     "Read a manifest, or say what is wrong with it"
-    try: d = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as e:
-        raise ValueError(f'{path}: not valid JSON ({e}).') from None
-    if not isinstance(d, dict) or not {'format', 'images', 'how', 'split', 'seed'}<=d.keys():
+    d = read_json(path, MANIFEST_FORMAT)
+    needed = {'format', 'images', 'how', 'split', 'seed'}
+    if not isinstance(d, dict) or not needed<=d.keys() or not isinstance(d['format'], int):
         raise ValueError(f'{path}: not a split manifest; it must hold format, how, split, seed '
                          'and images.')
-    if not isinstance(d['format'], int) or d['format']>MANIFEST_FORMAT:
-        raise ValueError(f"{path}: written by a newer version (format {d['format']}, this one "
-                         f'reads up to {MANIFEST_FORMAT}); update defect_nbdev.')
     fields = Entry.__dataclass_fields__
     try: images = tuple(Entry(**{k:e[k] for k in fields}) for e in d['images'])
     except (TypeError, KeyError) as e:

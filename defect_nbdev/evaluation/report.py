@@ -6,12 +6,12 @@
 __all__ = ['prepare_folder', 'write_predictions', 'write_report']
 
 # %% ../../nbs/evaluation/09_report.ipynb #imports
-import csv
 import io
 import json
 from pathlib import Path
 
 from ..core.files import write_atomic, write_text
+from ..core.tables import write_table
 from .measurement import EvaluationData
 from .page import render_page
 from .summary import draw_figures
@@ -51,11 +51,7 @@ def write_predictions(
 ):
     "Write a table with one line an image"
     rows = [_prediction_row(data, i) for i in range(len(data.targets))]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, rows[0], lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, file.getvalue())
+    write_table(path, rows, rows[0])
 
 # %% ../../nbs/evaluation/09_report.ipynb #write-report
 def _png(figure):

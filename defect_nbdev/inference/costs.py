@@ -6,12 +6,12 @@
 __all__ = ['action_cost', 'check_costs', 'read_costs', 'choose_action']
 
 # %% ../../nbs/inference/09_costs.ipynb #imports
-import json
 import math
 from pathlib import Path
 
 from fastcore.basics import patch
 
+from ..core.files import read_json
 from .prediction import Prediction
 
 # %% ../../nbs/inference/09_costs.ipynb #action-cost
@@ -58,10 +58,9 @@ def read_costs(
     classes, # of the model
 )->dict: # checked
     "A table of costs from a file"
-    try: return check_costs(json.loads(Path(path).read_text(encoding='utf-8')), classes)
-    except FileNotFoundError: raise FileNotFoundError(f'{path}: no such file.') from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as e:
-        raise ValueError(f'{path}: not valid JSON ({e}).') from None
+    if not Path(path).exists(): raise FileNotFoundError(f'{path}: no such file.')
+    costs = read_json(path)
+    try: return check_costs(costs, classes)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 # %% ../../nbs/inference/09_costs.ipynb #expected-cost

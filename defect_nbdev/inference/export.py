@@ -11,14 +11,13 @@ import io
 import logging
 import tempfile
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ..core.cli import import_optional
+from ..core.cli import import_optional, installed_versions
 from ..core.files import write_atomic, write_text
 from ..core.images import resize_to, to_rgb
 from ..datasets.synthetic import PAINTERS, make_steel
@@ -133,10 +132,6 @@ def trial_images(
 _ALLOWED_AT_LOAD = {'fp32':{name:10*limit for name,limit in MAX_DIFFERENCE.items()},
                     'int8':{'logits':1., 'probabilities':.1, 'heatmaps':.15}}
 
-def _installed_version(package):
-    try: return version(package)
-    except PackageNotFoundError: return None
-
 # %% ../../nbs/inference/05_export.ipynb #write-sealed
 def _write_sealed(path, content, meta):
     "Whole or not at all; an .xml after its weights"
@@ -180,8 +175,8 @@ def _try_quantized(graph, calibration_images, reference, path, meta, pixels):
 _PACKAGES = 'torch','onnx','onnxruntime','openvino','nncf' # that an export depends on
 
 def _export_metadata(engine, precision):
-    versions = {f'exported with {name}':_installed_version(name) for name in _PACKAGES}
-    versions = {**engine.meta['versions'], **versions}
+    own = {f'exported with {name}':v for name,v in installed_versions(_PACKAGES).items()}
+    versions = {**engine.meta['versions'], **own}
     return {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':versions}
 
 # %% ../../nbs/inference/05_export.ipynb #check-suffix

@@ -207,10 +207,6 @@ class Shift(NamedTuple):
     def alarms(self)->tuple: # of `Finding`, those above their line
         return tuple(f for f in self.findings if f.alarm)
 
-    @property
-    def looks(self)->tuple: # of `Finding`, those worth a look
-        return tuple(f for f in self.findings if f.look<f.psi<=f.line)
-
 def drift(
     reference:Reference, # what is usual
     table, # a Table, or what `read_table` takes

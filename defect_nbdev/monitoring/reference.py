@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.files import write_text
+from ..core.files import read_json, write_text
 from ..core.html import printable
 from ..core.images import read_image
 from ..core.models import find_model
@@ -278,12 +278,7 @@ def load_reference(
 )->Reference: # checked
     "Read a reference"
     file = _reference_file(path)
-    try: d = json.loads(file.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f'{file}: not valid JSON ({e}).') from None
-    version = d.get('format') if isinstance(d, dict) else None
-    if isinstance(version, int) and version>REFERENCE_FORMAT:
-        raise ValueError(f'{file}: written by a newer version (format {version}, this one reads '
-                         f'up to {REFERENCE_FORMAT}); update defect_nbdev.')
+    d = read_json(file, REFERENCE_FORMAT)
     try: return _to_reference(d)
     except ValueError as e:
         raise ValueError(f'{file}: is no reference: {e}; make one with '

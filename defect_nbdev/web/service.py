@@ -17,7 +17,6 @@ import uuid
 import zipfile
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +26,8 @@ from fastcore.basics import patch
 
 from ..batch.files import predict_files
 from ..batch.report import write_report
-from ..batch.summary import Summary
-from ..core.cli import cpu_count
+from ..batch.summary import Summary, count_words
+from ..core.cli import cpu_count, installed_versions
 from ..core.html import data_uri
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
@@ -93,11 +92,8 @@ def open(self:AppService)->AppService: # itself
 # %% ../../nbs/web/04_service.ipynb #service-inspector
 @patch(as_prop=True)
 def inspector(self:AppService)->Inspector: # waits for it; raises what loading raised
+    "The loaded model"
     return self._model.result()
-
-@patch(as_prop=True)
-def ready(self:AppService)->bool: # is the model loaded?
-    return self._model.done()
 
 @patch
 def wait_until_ready(self:AppService):
@@ -107,6 +103,7 @@ def wait_until_ready(self:AppService):
 # %% ../../nbs/web/04_service.ipynb #service-ledger
 @patch(as_prop=True)
 def ledger(self:AppService)->InspectionStore: # made when it is first needed
+    "The store of answers and corrections"
     with self._lock:
         if self._ledger is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -331,12 +328,11 @@ _NO_CLEAN = ('This model knows no clean metal, so shadows get the names of defec
 
 def _describe_scan(scan, knows_clean):
     "What was found, in one to three sentences"
-    strip,count = scan.strip,len(scan.defects)
+    strip = scan.strip
     missed = sum(stop-start for start,stop in scan.missed)
-    counts = (
-        f"{count} defect{'' if count==1 else 's'} in {strip.length:,} × {strip.width:,} px, "
-        f'{scan.tiles:,} tiles, {scan.unknown_tiles:,} of them unlike anything the model '
-        'learned from.')
+    found = count_words(len(scan.defects), 'defect')
+    counts = (f'{found} in {strip.length:,} × {strip.width:,} px, {scan.tiles:,} tiles, '
+              f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')
     gaps = f'{missed:,} rows could not be inspected.' if missed else ''
     return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
 
@@ -536,13 +532,8 @@ _PACKAGES = ('defect_nbdev', 'torch', 'timm', 'onnxruntime', 'openvino', 'opencv
 
 def _versions():
     "Package -> version, of those that are installed"
-    found = {'python':platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {'python':platform.python_version(), **installed_versions(_PACKAGES)}
+    return {name:version for name,version in found.items() if version}
 
 # %% ../../nbs/web/04_service.ipynb #model-facts
 def model_facts(

@@ -1,74 +1,195 @@
-"""How good a recipe is on metal it has not seen: five folds, every image judged once by a network that never met its metal.
+"""How good a recipe is on metal it has not seen: five folds, every image judged once by a network
+that never met its metal.
 
-    python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det --imagenet lite0.pth
+    python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det \\
+        --imagenet lite0.pth
 
-Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The folds deal whole groups of images
-that show the same metal, as the model's own manifest has them. Each fold's network, as its last epoch left it (no epoch is chosen by
-the images that judge), answers for the images it did not learn from, clean and spoiled (three copies, each by another rung of the ladders of 00d). Its confidence is fitted on one half of these
-images' metal and tried on the other half, then the other way round, so that no image helps to judge itself.
-With --random it is run once more on a random fifth (seed 0), whatever metal that shows: the number that is often published, kept apart
-and called leaky.
-Fold after fold goes into cross_validation_NAME.json beside this file; a run that was stopped goes on where it was."""
-import argparse, json, time
+Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The
+folds deal whole groups of images that show the same metal, as the model's own manifest has them.
+Each fold's network, as its last epoch left it (no epoch is chosen by the images that judge),
+predicts the images it did not learn from, clean and corrupted (three copies, each by another level
+of datasets/06_corruptions). Its confidence is fitted on one half of these images' metal and tried
+on the other half, then the other way round, so that no image helps to judge itself. With --random
+it is run once more on a random fifth (seed 0), whatever metal that shows: the number that is often
+published, kept apart and called leaky. Fold after fold goes into cross_validation_NAME.json beside
+this file; a run that was stopped goes on where it was."""
+import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from defect_nbdev.uncertainty.fit import with_rotations, corrupted_copy
-from defect_nbdev.uncertainty.confidence import fit_confidence
-from defect_nbdev.core.images import read_image
-from defect_nbdev.datasets.layouts import read_samples, class_indices
+from common import json_beside, make_parser, read_json
 from defect_nbdev.core.files import write_text
-from defect_nbdev.model import predict_batches, load_model, embedding_widths
+from defect_nbdev.core.images import read_image
 from defect_nbdev.core.models import find_model
-from defect_nbdev.datasets.splits import SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest
+from defect_nbdev.datasets.layouts import class_indices, read_samples
+from defect_nbdev.datasets.splits import (
+    SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest,
+)
+from defect_nbdev.model import embedding_widths, load_model, predict_batches
 from defect_nbdev.training.recipes import read_recipe, retrain
+from defect_nbdev.uncertainty.confidence import fit_confidence
+from defect_nbdev.uncertainty.fit import corrupted_copy, with_rotations
 
-COPIES = 3 # spoiled copies of each image
-rounded = lambda a, n=5: np.round(np.asarray(a, float), n).tolist()
+COPIES = 3 # corrupted copies of each image
+
+
+def rounded(values, digits=5):
+    return np.round(np.asarray(values, float), digits).tolist()
+
 
 def fold_manifest(manifest, k, i):
     "The i-th of k grouped folds of the images of a manifest"
-    fold = grouped_kfold([e.label for e in manifest.images], [e.group for e in manifest.images], k, manifest.seed)
-    images = tuple(replace(e, part='validation' if f==i else 'train') for e,f in zip(manifest.images, fold))
-    return SplitManifest(images, f'fold {i+1} of {k}, no metal on both sides, seed {manifest.seed}', 'grouped', manifest.seed)
+    labels,groups = [e.label for e in manifest.images],[e.group for e in manifest.images]
+    folds = grouped_kfold(labels, groups, k, manifest.seed)
+    images = tuple(replace(entry, part='validation' if fold==i else 'train')
+                   for entry,fold in zip(manifest.images, folds))
+    how = f'fold {i+1} of {k}, no metal on both sides, seed {manifest.seed}'
+    return SplitManifest(images, how, 'grouped', manifest.seed)
 
-def judge(folder, data, error):
-    "What a fold's network says of images it never learned from, with a confidence fitted on other metal"
-    model,config = load_model(folder); manifest = read_manifest(Path(folder)/'split.json'); marked = apply_manifest(manifest, data)
-    valid,train = marked.part('validation'),marked.part('train'); group = np.array([e.group for e in manifest.part('validation')])
-    y = np.array(class_indices(valid, config.classes)); ask = lambda images: [t.numpy() for t in predict_batches(model, config.preprocess, images)]
-    _,usual = ask(with_rotations(train)); learned = np.repeat(class_indices(train, config.classes), 2); z,f = ask(read_image(s.path) for s in valid)
-    z2,f2 = ask(corrupted_copy(read_image(s.path), 10_000 + i*COPIES+k) for i,s in enumerate(valid) for k in range(COPIES)); y2 = np.repeat(y, COPIES)
-    rows,spoil = [None]*len(y),[None]*len(y2); raw = np.exp(z-z.max(1, keepdims=True)); raw /= raw.sum(1, keepdims=True)
-    for fit,own in GroupKFold(2).split(y, y, group):
-        both = lambda i: (i[:,None]*COPIES + np.arange(COPIES)).ravel()
-        c = fit_confidence(z[fit], f[fit], y[fit], usual, learned, (z2[both(fit)], f2[both(fit)], y2[both(fit)]), error, widths=embedding_widths(model, f))
-        for out,idx,j in (rows, own, c.apply(z[own], f[own])),(spoil, both(own), c.apply(z2[both(own)], f2[both(own)])):
-            for i,p,s,n,v in zip(idx, j.probs, j.sets, j.scores, j.verdicts): out[i] = [rounded(p), ''.join('01'[int(b)] for b in s), round(float(n), 2), str(v)]
-    images = [{'path':e.path, 'truth':int(t), 'raw':rounded(r), 'judged':a, 'spoiled':spoil[i*COPIES:(i+1)*COPIES]} for i,(e,t,r,a) in enumerate(zip(manifest.part('validation'), y, raw, rows))]
-    return {'classes':list(config.classes), 'n':len(y), 'right':int((z.argmax(1)==y).sum()), 'spoiled_right':int((z2.argmax(1)==y2).sum()), 'images':images}
 
-def one(folder, data, out, manifest, imagenet, error):
-    "Run the recipe by a manifest and judge what comes of it"
-    out.mkdir(parents=True, exist_ok=True); t = time.time(); write_manifest(out/'fold.json', manifest)
-    stages = [(name, {**options, 'confidence':False}) for name,options in read_recipe(folder/'recipe.json')]     # judge fits its own, on other images
+def copies_of(indices):
+    "Places of the corrupted copies of some images"
+    return (indices[:,None]*COPIES + np.arange(COPIES)).ravel()
+
+
+def corrupted_copies(samples):
+    for i,sample in enumerate(samples):
+        for k in range(COPIES):
+            yield corrupted_copy(read_image(sample.path), 10_000 + i*COPIES + k)
+
+
+def softmax(logits):
+    odds = np.exp(logits-logits.max(1, keepdims=True))
+    return odds/odds.sum(1, keepdims=True)
+
+
+def result_rows(result):
+    "[probabilities, label set, unknown-score, verdict] of each image"
+    columns = zip(result.probs, result.sets, result.scores, result.verdicts)
+    return [[rounded(probs), ''.join('01'[int(is_in)] for is_in in label_set),
+             round(float(score), 2), str(verdict)]
+            for probs,label_set,score,verdict in columns]
+
+
+def cross_fit(train, clean, corrupted, groups, error, widths):
+    """Rows of the images and of their corrupted copies, with confidence fitted on other metal;
+    each argument is (logits, embedding, targets), of the training without logits"""
+    logits,embedding,targets = clean
+    clean_rows,corrupted_rows = [None]*len(targets),[None]*len(corrupted[2])
+    for fit,own in GroupKFold(2).split(targets, targets, groups):
+        fit_copies,own_copies = copies_of(fit),copies_of(own)
+        confidence = fit_confidence(
+            *(part[fit] for part in clean), *train, tuple(part[fit_copies] for part in corrupted),
+            error, widths=widths)
+        parts = (clean_rows, own, clean), (corrupted_rows, own_copies, corrupted)
+        for rows,indices,(z,f,_) in parts:
+            result = confidence.apply(z[indices], f[indices])
+            for i,row in zip(indices, result_rows(result)):
+                rows[i] = row
+    return clean_rows,corrupted_rows
+
+
+def evaluate(folder, data, error):
+    "A fold's network on images it never learned from, with a confidence fitted on other metal"
+    model,config = load_model(folder)
+    manifest = read_manifest(Path(folder)/'split.json')
+    samples = apply_manifest(manifest, data)
+    valid,train = samples.part('validation'),samples.part('train')
+    entries = manifest.part('validation')
+
+    def predict(images):
+        return [t.numpy() for t in predict_batches(model, config.preprocess, images)]
+
+    targets = np.array(class_indices(valid, config.classes))
+    train_embedding = predict(with_rotations(train))[1]
+    train_targets = np.repeat(class_indices(train, config.classes), 2)
+    logits,embedding = predict(read_image(sample.path) for sample in valid)
+    corrupted = (*predict(corrupted_copies(valid)), np.repeat(targets, COPIES))
+    rows,corrupted_rows = cross_fit(
+        (train_embedding, train_targets), (logits, embedding, targets), corrupted,
+        np.array([entry.group for entry in entries]), error, embedding_widths(model, embedding))
+    images = [{'path':entry.path, 'truth':int(target), 'raw':rounded(raw), 'judged':row,
+               'spoiled':corrupted_rows[i*COPIES:(i+1)*COPIES]}
+              for i,(entry,target,raw,row)
+              in enumerate(zip(entries, targets, softmax(logits), rows))]
+    return {'classes':list(config.classes), 'n':len(targets),
+            'right':int((logits.argmax(1)==targets).sum()),
+            'spoiled_right':int((corrupted[0].argmax(1)==corrupted[2]).sum()), 'images':images}
+
+
+def run_fold(folder, data, out, manifest, imagenet, error):
+    "Run the recipe by a manifest and evaluate what comes of it"
+    out.mkdir(parents=True, exist_ok=True)
+    start = time.time()
+    write_manifest(out/'fold.json', manifest)
+    # `evaluate` fits a confidence of its own, on other images
+    stages = [(name, {**options, 'confidence':False})
+              for name,options in read_recipe(folder/'recipe.json')]
     retrain(stages, data, out/'model', out/'fold.json', imagenet)
-    r = judge(out/'model'/'last', data, error); return {**r, 'seconds':round(time.time()-t)}
+    result = evaluate(out/'model'/'last', data, error)
+    return {**result, 'seconds':round(time.time()-start)}
+
+
+def json_text(results):
+    "Compact JSON, an image a line"
+    return json.dumps(results, separators=(',', ':')).replace('{"path"', '\n{"path"') + '\n'
+
+
+class Results:
+    "The file that all folds of a model go to; it is read again, for others may write it meanwhile"
+    def __init__(self, name, error):
+        self.path = json_beside(__file__, f'cross_validation_{name}.json')
+        self.empty = {'model':name, 'error':error, 'copies':COPIES, 'folds':{}}
+
+    def part(self, results, fold):
+        "Where a fold stands: the random one apart"
+        return results if fold=='random' else results['folds']
+
+    def has(self, fold):
+        return str(fold) in self.part(read_json(self.path, self.empty), fold)
+
+    def add(self, fold, result):
+        results = read_json(self.path, self.empty)
+        self.part(results, fold)[str(fold)] = result
+        write_text(self.path, json_text(results))
+
+
+def manifest_of(fold, folder, args):
+    if fold=='random': return make_manifest(read_samples(args.data), 'random', 0, args.data)[0]
+    return fold_manifest(read_manifest(folder/'split.json'), args.folds, fold)
+
+
+def parse_args():
+    parser = make_parser(__doc__)
+    parser.add_argument('model')
+    parser.add_argument('--data', required=True)
+    parser.add_argument('--imagenet')
+    parser.add_argument('--folds', type=int, default=5)
+    parser.add_argument('--work', default='runs/cv')
+    parser.add_argument('--error', type=float, default=.02)
+    parser.add_argument('--only', type=int, nargs='*', help='these folds, or none')
+    parser.add_argument('--random', action='store_true')
+    return parser.parse_args()
+
 
 def main():
-    p = argparse.ArgumentParser(); p.add_argument('model'); p.add_argument('--data', required=True); p.add_argument('--imagenet'); p.add_argument('--folds', type=int, default=5)
-    p.add_argument('--work', default='runs/cv'); p.add_argument('--error', type=float, default=.02); p.add_argument('--only', type=int, nargs='*', help='these folds, or none'); p.add_argument('--random', action='store_true')
-    o = p.parse_args(); folder = find_model(o.model); name = folder.resolve().name; path = Path(__file__).with_name(f'cross_validation_{name}.json')
-    read = lambda: json.loads(path.read_text()) if path.is_file() else {'model':name, 'error':o.error, 'copies':COPIES, 'folds':{}}
-    for i in [*(range(o.folds) if o.only is None else o.only), *['random']*o.random]:
-        if str(i) in (read() if i=='random' else read()['folds']): continue
-        manifest = make_manifest(read_samples(o.data), 'random', 0, o.data)[0] if i=='random' else fold_manifest(read_manifest(folder/'split.json'), o.folds, i)
-        r = one(folder, o.data, Path(o.work)/name/f'fold{i}', manifest, o.imagenet, o.error)
-        done = read(); (done if i=='random' else done['folds'])[str(i)] = r            # read again: another process may have judged another fold meanwhile
-        write_text(path, json.dumps(done, separators=(',', ':')).replace('{"path"', '\n{"path"') + '\n')
-        print(f"fold {i}: {r['right']} of {r['n']} right, {r['spoiled_right']} of {COPIES*r['n']} spoiled ones", flush=True)
+    args = parse_args()
+    folder = find_model(args.model)
+    name = folder.resolve().name
+    results = Results(name, args.error)
+    folds = list(range(args.folds)) if args.only is None else args.only
+    for fold in [*folds, *['random']*args.random]:
+        if results.has(fold): continue
+        result = run_fold(folder, args.data, Path(args.work)/name/f'fold{fold}',
+                          manifest_of(fold, folder, args), args.imagenet, args.error)
+        results.add(fold, result)
+        n,right,corrupted_right = (result[k] for k in ('n', 'right', 'spoiled_right'))
+        print(f'fold {fold}: {right} of {n} right, {corrupted_right} of {COPIES*n} spoiled ones',
+              flush=True)
+
 
 if __name__=='__main__': main()

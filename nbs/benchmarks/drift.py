@@ -2,118 +2,323 @@
 
     python nbs/benchmarks/drift.py --data ../shared/neu-det
 
-*False alarms*: shifts of numbers drawn from the same distribution as the reference's, six things compared in each; beside our line the rule of
-thumb alone. *Drift*: reference and shifts come from different images; a shift is n images drawn without replacement from its pool, every run
-draws anew. The lamp loses 1% of its light a shift. On the lens a film grows: 1% of the contrast and a blur of 0.04 pixels (standard deviation,
-at 200 pixels) a shift. In the mix, one class takes 2 more points of a hundred a shift. The new surface is clean generated steel, which
-none of the six classes is; it takes 2 more points of a hundred a shift, and the network answers it. A shift that alarms before anything drifts
-would count as notice: the control says how often that happens. The network is neu-lite0; lamp and lens are measured on the images alone. Of NEU, light and focus are compared between random halves of all
-images, answers between random halves of those that judged the network; *other metal* compares the judging images with those it learned from, which
-show other pieces of metal."""
-import argparse, json
+*False alarms*: shifts of numbers drawn from the same distribution as the reference's, six things
+compared in each; beside our line the rule of thumb alone. *Drift*: reference and shifts come from
+different images; a shift is n images drawn without replacement from its pool, every run draws
+anew. The lamp loses 1% of its light a shift. On the lens a film grows: 1% of the contrast and a
+blur of 0.04 pixels (standard deviation, at 200 pixels) a shift. In the mix, one class takes 2 more
+points of a hundred a shift. The new surface is clean generated steel, which none of the six
+classes is; it takes 2 more points of a hundred a shift, and the network answers it. A shift that
+alarms before anything drifts would count as notice: the control says how often that happens. The
+network is neu-lite0; lamp and lens are measured on the images alone. Of NEU, light and focus are
+compared between random halves of all images, answers between random halves of those that judged
+the network; *other metal* compares the judging images with those it learned from, which show other
+pieces of metal."""
+import json
 from collections import Counter
-from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples
+from common import json_beside, make_parser, read_json, write_json
+from defect_nbdev.core.files import project_path
 from defect_nbdev.core.images import read_image, to_rgb
-from defect_nbdev.core.files import write_text
-from defect_nbdev.monitoring.reference import FALSE_ALARMS, MEASURES, MIX, Table, fit_reference
-from defect_nbdev.monitoring.drift import compare
-from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.datasets.layouts import NEU_CLASSES, read_samples
 from defect_nbdev.datasets.quality import measure
 from defect_nbdev.datasets.splits import known_parts, read_manifest
 from defect_nbdev.datasets.synthetic import make_steel
+from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.monitoring.drift import compare
+from defect_nbdev.monitoring.reference import (
+    ACT, FALSE_ALARMS, MEASURES, Reference, Table, fit_reference,
+)
 
-LIGHT = MEASURES[:3]
+LIGHT_MEASURES = MEASURES[:3]
 
-def table(values, labels=None):
-    n = len(next(iter(values.values()))); v = {k:np.asarray(values.get(k, np.full(n, np.nan)), float) for k in MEASURES}
-    return Table(np.full(n, np.nan), np.array([''] *n if labels is None else list(labels), object), v)
 
-def drawn(n, rng): return table({k:rng.normal(size=n) for k in MEASURES}, rng.choice(NEU_CLASSES, n))
+def make_table(values, labels=None):
+    "A Table from some measures; NaN for the others"
+    n = len(next(iter(values.values())))
+    unknown = np.full(n, np.nan)
+    columns = {name:np.asarray(values.get(name, unknown), float) for name in MEASURES}
+    labels = ['']*n if labels is None else list(labels)
+    return Table(unknown, np.array(labels, object), columns)
 
-def false_alarms(shifts, seed=0):
+
+def records_table(records):
+    "A Table from an inspector's records"
+    values = {name:[record[name] for record in records] for name in MEASURES}
+    return make_table(values, [record['label'] for record in records])
+
+
+def random_table(n, rng):
+    "A shift of numbers from one distribution"
+    return make_table({name:rng.normal(size=n) for name in MEASURES}, rng.choice(NEU_CLASSES, n))
+
+
+def count_false_alarms(n_training, n, shifts, rng):
+    "Shares of shifts without drift that alarm, by our line and by the rule of thumb"
+    ours = thumb = 0
+    for k in range(shifts):
+        if k%20==0: # a reference's own luck counts too
+            reference = fit_reference(random_table(n_training, rng))
+        findings = compare(reference, random_table(n, rng))
+        ours += any(finding.alarm for finding in findings)
+        thumb += any(finding.psi>ACT for finding in findings)
+    return {'training':n_training, 'images':n, 'ours':ours/shifts, 'rule_of_thumb':thumb/shifts}
+
+
+def measure_false_alarms(shifts, seed=0):
+    "False alarms for sizes of training and shift"
     rng,rows = np.random.default_rng(seed),[]
-    for m in (300, 1300):
+    for n_training in (300, 1300):
         for n in (30, 50, 100, 200, 500, 1000):
-            ours = thumb = 0
-            for k in range(shifts):
-                if k%20==0: ref = fit_reference(drawn(m, rng))          # a reference's own luck counts too
-                f = compare(ref, drawn(n, rng)); ours += any(x.alarm for x in f); thumb += any(x.psi>.25 for x in f)
-            rows.append({'training':m, 'images':n, 'ours':ours/shifts, 'rule_of_thumb':thumb/shifts}); print(rows[-1], flush=True)
+            rows.append(count_false_alarms(n_training, n, shifts, rng))
+            print(rows[-1], flush=True)
     return rows
 
-def answered(inspector, images): return [p.record() for _,p in inspector.stream(images)]
 
-def light(images): q = [measure(i) for i in images]; return {k:np.array([getattr(x, k) for x in q]) for k in LIGHT}
+def predict(inspector, images):
+    "Records of images"
+    return [prediction.record() for _,prediction in inspector.stream(images)]
 
-def lamp(im, k): return np.clip(np.round(im*(1-.01*k)), 0, 255).astype(np.uint8)
 
-def lens(im, k):
-    if not k: return im
-    mean = im.mean(); return cv2.GaussianBlur(np.clip(np.round((im-mean)*(1-.01*k)+mean), 0, 255).astype(np.uint8), (0,0), .04*k)
+def measure_light(images):
+    "Brightness, contrast and sharpness of images, arrays"
+    found = [measure(image) for image in images]
+    return {name:np.array([getattr(q, name) for q in found]) for name in LIGHT_MEASURES}
 
-def first(ref, shift, n, steps, runs, rng):
-    "Over runs: the first shift that alarms, that of Kolmogorov and Smirnov at the same share of false alarms, and in what"
-    found,sharp,whats = [],[],{}
-    for _ in range(runs):
-        a = s = None
-        for k in range(steps):
-            f = compare(ref, shift(k, n, rng))
-            if s is None and any(x.p<FALSE_ALARMS/len(f) for x in f): s = k
-            if a is None and any(x.alarm for x in f): a = k; whats.update({x.what:whats.get(x.what, 0)+1 for x in f if x.alarm})
-            if None not in (a, s): break
-        found.append(a); sharp.append(s)
-    def told(v): had = [x for x in v if x is not None]; return {'noticed':len(had), **({q:float(np.quantile(had, p)) for q,p in (('median', .5), ('least', 0), ('most', 1))} if had else {})}
-    return {'images':n, 'runs':runs, 'steps':steps, **told(found), 'in':whats, 'ks':told(sharp)}
 
-def control(ref, shift, times):
+def to_pixels(values):
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+def dim_lamp(image, k):
+    "1% less light a shift"
+    return to_pixels(image*(1-.01*k))
+
+
+def cloud_lens(image, k):
+    "1% less contrast and a blur of 0.04 pixels more a shift"
+    if not k: return image
+    mean = image.mean()
+    return cv2.GaussianBlur(to_pixels((image-mean)*(1-.01*k) + mean), (0,0), .04*k)
+
+
+LIGHT_DRIFTS = {'lamp':dim_lamp, 'lens':cloud_lens}
+
+
+def find_notice(reference, make_shift, n, steps, rng):
+    "First alarming shift of one run, first one by Kolmogorov and Smirnov, and the alarms' names"
+    first = first_ks = None
+    names = []
+    for k in range(steps):
+        findings = compare(reference, make_shift(k, n, rng))
+        if first_ks is None and any(f.p<FALSE_ALARMS/len(findings) for f in findings):
+            first_ks = k
+        if first is None and any(f.alarm for f in findings):
+            first,names = k,[f.what for f in findings if f.alarm]
+        if None not in (first, first_ks): break
+    return first, first_ks, names
+
+
+def summarise_notices(notices):
+    "How many runs noticed, and after how many shifts"
+    noticed = [k for k in notices if k is not None]
+    quantiles = {'median':.5, 'least':0, 'most':1} if noticed else {}
+    return {'noticed':len(noticed),
+            **{name:float(np.quantile(noticed, share)) for name,share in quantiles.items()}}
+
+
+def measure_notice(reference, make_shift, n, args, rng):
+    "Over runs: the first shift that alarms, by our line and by Kolmogorov and Smirnov, and in what"
+    runs = [find_notice(reference, make_shift, n, args.steps, rng) for _ in range(args.runs)]
+    first,first_ks,names = zip(*runs)
+    counts = Counter(name for run in names for name in run)
+    return {'images':n, 'runs':args.runs, 'steps':args.steps, **summarise_notices(first),
+            'in':dict(counts), 'ks':summarise_notices(first_ks)}
+
+
+def measure_control(reference, make_shift, times):
     "Alarms without drift, and in what"
-    found = [[x.what for x in compare(ref, shift()) if x.alarm] for _ in range(times)]
-    return {'shifts':times, 'alarms':sum(map(bool, found)), 'in':dict(Counter(w for f in found for w in f))}
+    found = [[f.what for f in compare(reference, make_shift()) if f.alarm] for _ in range(times)]
+    counts = Counter(name for names in found for name in names)
+    return {'shifts':times, 'alarms':sum(map(bool, found)), 'in':dict(counts)}
 
-def experiments(name, ref_light, ref_answers, pool, answers, new, o):
-    "pool: images the light's reference has not seen; answers: records the answers' reference has not seen; new: records of clean steel"
-    rng = np.random.default_rng(0); y = np.array([r['label'] for r in answers]); out = {}
-    ways = {'lamp':lamp, 'lens':lens}; curves = {w:[light([f(i, k) for i in pool]) for k in range(o.steps)] for w,f in ways.items()}
-    pick = lambda n, rng, of=pool: rng.choice(len(of), n, replace=False)
-    of = lambda rows, *keys: table({k:[r[k] for r in rows] for k in keys}, [r['label'] for r in rows])
-    def way(w): return lambda k, n, rng: (lambda i: table({m:curves[w][k][m][i] for m in LIGHT}))(pick(n, rng))
-    def mixed(k, n, rng):
-        p = np.where(y==NEU_CLASSES[-1], 1., 0.); share = 1/6+.02*k; p = p/p.sum()*share + (1-p)/(1-p).sum()*(1-share); return of([answers[i] for i in rng.choice(len(y), n, p=p)], *MEASURES)
-    def fresh(k, n, rng): new_n = rng.binomial(n, min(1, .02*k)); return of([answers[i] for i in pick(n-new_n, rng, answers)] + [new[i] for i in rng.choice(len(new), new_n)], *MEASURES)
-    for n in o.images:
-        out[n] = {'control light':control(ref_light, lambda: way('lamp')(0, n, rng), o.control), **{w:first(ref_light, way(w), n, o.steps, o.runs, rng) for w in ways}}
-        if n<=len(answers): out[n].update({'control':control(ref_answers, lambda: of([answers[i] for i in pick(n, rng, answers)], *MEASURES), o.control), 'mix':first(ref_answers, mixed, n, o.steps, o.runs, rng), 'new surface':first(ref_answers, fresh, n, o.steps, o.runs, rng)})
-        print(name, n, json.dumps(out[n]), flush=True)
-    trace = {w:{m:[round(next(f.psi for f in compare(ref_light, way(w)(k, 100, rng)) if f.what==m), 4) for k in range(o.steps)] for m in LIGHT} for w in ways}      # of shifts of 100
-    return {'pool':len(pool), 'answers':len(answers), 'shifts':out, 'psi':trace}
 
-def generated(inspector, o):
-    make = lambda seeds, classes=NEU_CLASSES: [to_rgb(make_steel(c, 200, s).image) for s in seeds for c in classes]
-    ref,pool = make(range(o.pool)),make(range(1000, 1000+o.pool)); new = answered(inspector, make(range(60), ('Clean',))); a,b = answered(inspector, ref),answered(inspector, pool); print('answered', flush=True)
-    whole = fit_reference(table({k:[r[k] for r in a] for k in MEASURES}, [r['label'] for r in a])); return experiments('generated', fit_reference(table(light(ref))), whole, pool, b, new, o)
+def choose(items, n, rng):
+    "n places of a list, without replacement"
+    return rng.choice(len(items), n, replace=False)
 
-def neu(inspector, data, o):
-    parts = known_parts(read_manifest(Path(__file__).parents[2]/'defect_nbdev/weights/neu-lite0/split.json'), read_samples(data)); seen,judged = ([read_image(s.path) for s in parts.part(p)] for p in ('train', 'validation'))
-    a = answered(inspector, judged); new = answered(inspector, [to_rgb(make_steel('Clean', 200, s).image) for s in range(60)]); print('answered', flush=True)
-    rng = np.random.default_rng(1); order,half = rng.permutation(len(judged)),len(judged)//2; all_ = seen+judged; mixed = rng.permutation(len(all_)); known = [a[i] for i in order[:half]]
-    whole = fit_reference(table({k:[r[k] for r in known] for k in MEASURES}, [r['label'] for r in known]))
-    out = experiments('NEU', fit_reference(table(light([all_[i] for i in mixed[:len(all_)//2]]))), whole, [all_[i] for i in mixed[len(all_)//2:]], [a[i] for i in order[half:]], new, o)
-    by_seen,other = fit_reference(table(light(seen))),light(judged); pick = lambda n: table({k:v[i] for i in [rng.choice(len(judged), n, replace=False)] for k,v in other.items()})
-    return {**out, 'other metal':{n:control(by_seen, lambda: pick(n), o.control) for n in o.images if n<=len(judged)}}
+
+class Experiment(NamedTuple):
+    "What drifts, and what it is compared with"
+    name:str # for people
+    light_reference:Reference # of images that are not in the pool
+    reference:Reference # of answers that are not among the records
+    pool:list # images whose light and focus drift
+    records:list # answers whose mix drifts
+    new_records:list # answers for clean steel, the new surface
+
+
+def light_curves(pool, steps):
+    "drift -> light and focus of the whole pool at each shift"
+    return {name:[measure_light([change(image, k) for image in pool]) for k in range(steps)]
+            for name,change in LIGHT_DRIFTS.items()}
+
+
+def light_shifts(pool, curve):
+    "A function that draws the k-th shift of a lamp or a lens"
+    def make_shift(k, n, rng):
+        chosen = choose(pool, n, rng)
+        return make_table({name:curve[k][name][chosen] for name in LIGHT_MEASURES})
+    return make_shift
+
+
+def mix_shifts(records):
+    "A function that draws the k-th shift of a mix in which the last class takes over"
+    is_last = np.array([record['label'] for record in records])==NEU_CLASSES[-1]
+    def make_shift(k, n, rng):
+        last,others = is_last.astype(float),(~is_last).astype(float)
+        share = 1/6 + .02*k
+        weights = last/last.sum()*share + others/others.sum()*(1-share)
+        return records_table([records[i] for i in rng.choice(len(records), n, p=weights)])
+    return make_shift
+
+
+def surface_shifts(records, new_records):
+    "A function that draws the k-th shift in which a new surface takes over"
+    def make_shift(k, n, rng):
+        n_new = rng.binomial(n, min(1, .02*k))
+        known = [records[i] for i in choose(records, n-n_new, rng)]
+        new = [new_records[i] for i in rng.choice(len(new_records), n_new)]
+        return records_table(known+new)
+    return make_shift
+
+
+def measure_light_drift(experiment, shifts, n, args, rng):
+    "Lamp and lens, and the control, for shifts of n images"
+    reference = experiment.light_reference
+    control = measure_control(reference, lambda: shifts['lamp'](0, n, rng), args.control)
+    found = {'control light':control}
+    for name,make_shift in shifts.items():
+        found[name] = measure_notice(reference, make_shift, n, args, rng)
+    return found
+
+
+def measure_answer_drift(experiment, n, args, rng):
+    "Mix and new surface, and the control, for shifts of n images"
+    reference,records = experiment.reference,experiment.records
+    def without_drift():
+        return records_table([records[i] for i in choose(records, n, rng)])
+    mix,surface = mix_shifts(records),surface_shifts(records, experiment.new_records)
+    return {'control':measure_control(reference, without_drift, args.control),
+            'mix':measure_notice(reference, mix, n, args, rng),
+            'new surface':measure_notice(reference, surface, n, args, rng)}
+
+
+def trace_psi(reference, shifts, steps, rng):
+    "drift -> measure -> PSI at each step, of shifts of 100 images"
+    def psi(make_shift, measure_name, k):
+        findings = compare(reference, make_shift(k, 100, rng))
+        return round(next(f.psi for f in findings if f.what==measure_name), 4)
+    return {name:{m:[psi(make_shift, m, k) for k in range(steps)] for m in LIGHT_MEASURES}
+            for name,make_shift in shifts.items()}
+
+
+def run_experiment(experiment, args):
+    "All drifts, for each size of a shift"
+    rng,found = np.random.default_rng(0),{}
+    pool,records = experiment.pool,experiment.records
+    curves = light_curves(pool, args.steps)
+    shifts = {name:light_shifts(pool, curve) for name,curve in curves.items()}
+    for n in args.images:
+        found[n] = measure_light_drift(experiment, shifts, n, args, rng)
+        if n<=len(records):
+            found[n].update(measure_answer_drift(experiment, n, args, rng))
+        print(experiment.name, n, json.dumps(found[n]), flush=True)
+    psi = trace_psi(experiment.light_reference, shifts, args.steps, rng)
+    return {'pool':len(pool), 'answers':len(records), 'shifts':found, 'psi':psi}
+
+
+def make_images(seeds, classes=NEU_CLASSES):
+    return [to_rgb(make_steel(label, 200, seed).image) for seed in seeds for label in classes]
+
+
+def predict_clean_steel(inspector):
+    return predict(inspector, make_images(range(60), ('Clean',)))
+
+
+def measure_generated(inspector, args):
+    "Drift of generated images"
+    usual,pool = make_images(range(args.pool)),make_images(range(1000, 1000+args.pool))
+    new_records = predict_clean_steel(inspector)
+    usual_records,records = predict(inspector, usual),predict(inspector, pool)
+    print('answered', flush=True)
+    return run_experiment(Experiment(
+        'generated', fit_reference(make_table(measure_light(usual))),
+        fit_reference(records_table(usual_records)), pool, records, new_records), args)
+
+
+def measure_other_metal(learned, judged, args, rng):
+    "Alarms when the judging images are compared with those that were learned from"
+    reference = fit_reference(make_table(measure_light(learned)))
+    light = measure_light(judged)
+    def draw(n):
+        chosen = choose(judged, n, rng)
+        return make_table({name:values[chosen] for name,values in light.items()})
+    return {n:measure_control(reference, lambda n=n: draw(n), args.control)
+            for n in args.images if n<=len(judged)}
+
+
+def measure_neu(inspector, data, args):
+    "Drift of NEU's images"
+    manifest = read_manifest(project_path('defect_nbdev/weights/neu-lite0/split.json'))
+    samples = known_parts(manifest, read_samples(data))
+    learned,judged = ([read_image(sample.path) for sample in samples.part(part)]
+                      for part in ('train', 'validation'))
+    records,new_records = predict(inspector, judged),predict_clean_steel(inspector)
+    print('answered', flush=True)
+    rng,images = np.random.default_rng(1),learned+judged
+    order,half = rng.permutation(len(judged)),len(judged)//2
+    mixed,middle = rng.permutation(len(images)),len(images)//2
+    usual_light = measure_light([images[i] for i in mixed[:middle]])
+    usual_records = [records[i] for i in order[:half]]
+    found = run_experiment(Experiment(
+        'NEU', fit_reference(make_table(usual_light)), fit_reference(records_table(usual_records)),
+        [images[i] for i in mixed[middle:]], [records[i] for i in order[half:]], new_records), args)
+    return {**found, 'other metal':measure_other_metal(learned, judged, args, rng)}
+
+
+def parse_args():
+    parser = make_parser(__doc__)
+    parser.add_argument('--data')
+    parser.add_argument('--shifts', type=int, default=1000)
+    parser.add_argument('--pool', type=int, default=100,
+                        help='images of each class in the reference, and in the pool')
+    parser.add_argument('--steps', type=int, default=41)
+    parser.add_argument('--runs', type=int, default=20)
+    parser.add_argument('--control', type=int, default=300)
+    parser.add_argument('--images', type=int, nargs='+', default=[50, 100, 200])
+    parser.add_argument('--out', default=json_beside(__file__))
+    parser.add_argument('--only', nargs='+', default=['false_alarms', 'generated', 'neu'],
+                        help='measure these again and keep the rest of the file')
+    return parser.parse_args()
+
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0]); p.add_argument('--data'); p.add_argument('--shifts', type=int, default=1000); p.add_argument('--pool', type=int, default=100, help='images of each class in the reference, and in the pool')
-    p.add_argument('--steps', type=int, default=41); p.add_argument('--runs', type=int, default=20); p.add_argument('--control', type=int, default=300); p.add_argument('--images', type=int, nargs='+', default=[50, 100, 200]); p.add_argument('--out', default=str(Path(__file__).with_suffix('.json')))
-    p.add_argument('--only', nargs='+', default=['false_alarms', 'generated', 'neu'], help='measure these again and keep the rest of the file')
-    o = p.parse_args(); inspector = load_inspector('neu-lite0'); out = json.loads(Path(o.out).read_text()) if Path(o.out).is_file() else {}
-    if 'false_alarms' in o.only: out['false_alarms'] = {'shifts':o.shifts, 'rows':false_alarms(o.shifts)}
-    if 'generated' in o.only: out['generated'] = generated(inspector, o)
-    if 'neu' in o.only and o.data: out['neu'] = neu(inspector, o.data, o)
-    write_text(o.out, json.dumps(out, indent=1) + '\n')
+    args = parse_args()
+    inspector = load_inspector('neu-lite0')
+    results = read_json(args.out, {})
+    if 'false_alarms' in args.only:
+        rows = measure_false_alarms(args.shifts)
+        results['false_alarms'] = {'shifts':args.shifts, 'rows':rows}
+    if 'generated' in args.only:
+        results['generated'] = measure_generated(inspector, args)
+    if 'neu' in args.only and args.data:
+        results['neu'] = measure_neu(inspector, args.data, args)
+    write_json(args.out, results)
+
 
 if __name__=='__main__': main()

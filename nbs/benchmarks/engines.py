@@ -1,129 +1,329 @@
-"""What an answer with the heatmaps of all classes costs in each engine, and whether it is the same answer.
+"""What a prediction with the heatmaps of all classes costs in each engine, and whether it is the
+same prediction.
 
-    pip install -e ".[onnx,openvino]" && python nbs/benchmarks/engines.py --data ../shared/neu-det
+    pip install -e ".[onnx,openvino]"
+    python nbs/benchmarks/engines.py --data ../shared/neu-det
 
-One process, the same pixels, all engines on the same number of threads. They take turns; a speed-up is formed with eager PyTorch in 32 bits
-of the same round, and the table shows the median over the rounds and the extremes; one that takes three times as long has one turn. Each turn goes from uint8 pixels in memory to logits,
-probabilities, label sets, unknown-score, verdict and all maps in memory; reading and resizing an image are the same for all and left out.
-*OpenVINO int8* is quantised by NNCF on images the model learned from. Right answers, labels the same as PyTorch's and the correlation of
-the maps are counted on the images that judged the model's training. *Start to first answer* is a fresh Python that reads one JPEG.
-On a GPU eager fp32, bf16, torch.compile and CUDA graphs (compile's `reduce-overhead`) take turns, and the share of the roofline is the
-convolutions' and matrix products' operations, as PyTorch's counter has them, over --tflops, the card's peak for the type."""
-import argparse, json, platform, subprocess, sys, tempfile, time
-from importlib.metadata import version
+One process, the same pixels, all engines on the same number of threads. They take turns; a
+speed-up is formed with eager PyTorch in 32 bits of the same round, and the table shows the median
+over the rounds and the extremes; one that takes three times as long has one turn. Each turn goes
+from uint8 pixels in memory to logits, probabilities, label sets, unknown-score, verdict and all
+maps in memory; reading and resizing an image are the same for all and left out. *OpenVINO int8* is
+quantised by NNCF on images the model learned from. Right answers, labels the same as PyTorch's and
+the correlation of the maps are counted on the images that judged the model's training. *Start to
+first answer* is a fresh Python that reads one JPEG. On a GPU eager fp32, bf16, torch.compile and
+CUDA graphs (compile's `reduce-overhead`) take turns, and the share of the roofline is the
+convolutions' and matrix products' operations, as PyTorch's counter has them, over --tflops, the
+card's peak for the type."""
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
-from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
-from defect_nbdev.core.files import write_text
-from defect_nbdev.inference.engines import EngineOutputs, compare_outputs, load_engine
+from common import json_beside, make_parser, median_and_range, package_versions, write_json
 from defect_nbdev.inference.command import read_pixels, read_split
+from defect_nbdev.inference.engines import EngineOutputs, compare_outputs, load_engine
 from defect_nbdev.inference.export import export_model, trial_images
 from defect_nbdev.inference.torch_engine import load_torch_engine
 
-class Cast(torch.nn.Module):
+BASELINE = 'eager fp32'
+INT8 = 'OpenVINO int8'
+
+
+class Autocast(torch.nn.Module):
     "An InferenceModel whose backbone runs in another type; what follows it stays in 32 bits"
-    def __init__(self, network, dtype): super().__init__(); self.network,self.dtype,self.pixels = network,dtype,network.pixels
+    def __init__(self, network, dtype=torch.bfloat16):
+        super().__init__()
+        self.network,self.dtype,self.pixels = network,dtype,network.pixels
+
     def forward(self, pixels):
-        with torch.autocast(pixels.device.type, self.dtype): return self.network(pixels)
+        with torch.autocast(pixels.device.type, self.dtype):
+            return self.network(pixels)
 
-def in_torch(name, device, wrap=lambda network: network):
-    e = load_torch_engine(name, device); e.network = wrap(e.network); return e
 
-TORCH = {'eager fp32':lambda l: l, 'eager bf16':lambda l: Cast(l, torch.bfloat16), 'torch.compile':lambda l: torch.compile(l, dynamic=False)}
-ON_GPU = {**TORCH, 'compile bf16':lambda l: torch.compile(Cast(l, torch.bfloat16), dynamic=False), 'CUDA graphs':lambda l: torch.compile(l, mode='reduce-overhead', dynamic=False), 'CUDA graphs bf16':lambda l: torch.compile(Cast(l, torch.bfloat16), mode='reduce-overhead', dynamic=False)}
+def compiled(network, **options):
+    return torch.compile(network, dynamic=False, **options)
 
-def exported(name, folder, learned, judged, threads):
-    "Files of one model: {engine: Engine}, and why an engine is missing"
-    made,missing,base = {},{},load_torch_engine(name, 'cpu')
-    for k,file,kw in (('ONNX Runtime fp32', f'{name}.onnx', {}), ('OpenVINO fp32', f'{name}.xml', {}), ('OpenVINO int8', f'{name}-int8.xml', dict(calibration_images=learned))):
-        if kw and learned is None: missing[k] = 'no --data'; continue
-        try: export_model(base, Path(folder)/file, validation_images=judged if kw or judged is None else judged[::8], **kw); made[k] = load_engine(Path(folder)/file, threads)
-        except ValueError as e: missing[k] = str(e).split(': ', 1)[-1]; print(f'  {k}: {missing[k]}', flush=True)
-    return made,missing
 
-def seconds(engine, pixels, images):
-    repeats = max(1, round(images/len(pixels))); t = time.perf_counter()
-    for _ in range(repeats): engine.run(pixels)
-    return (time.perf_counter()-t)/repeats/len(pixels)
+def cuda_graphs(network):
+    return compiled(network, mode='reduce-overhead')
 
-def turns(name, engines, pixels, batch, o):
-    "Rows: milliseconds an image and speed-ups over eager fp32, median and extremes over the rounds"
-    x = pixels[np.arange(batch)%len(pixels)]
-    for e in engines.values(): e.run(x)
-    took = []
-    for _ in range(o.rounds): took.append({k:seconds(e, x, o.images) for k,e in engines.items() if not took or took[0][k]<3*took[0]['eager fp32']})
-    own = lambda k: [t for t in took if k in t]
-    stats = lambda v, d: [round(f(v), d) for f in (median, min, max)]
-    return [{'model':name, 'engine':k, 'batch':batch, 'ms':stats([t[k]*1e3 for t in own(k)], 2), 'speedup':stats([t['eager fp32']/t[k] for t in own(k)], 3)} for k in engines]
 
-def ask(engine, pixels, batch=32):
-    parts = [engine.run(pixels[i:i+batch]) for i in range(0, len(pixels)//batch*batch or len(pixels), batch)] + ([engine.run(pixels[len(pixels)//batch*batch:])] if len(pixels)>batch and len(pixels)%batch else [])
-    return EngineOutputs(*(None if v[0] is None else np.concatenate(v) for v in zip(*parts)))
+ON_CPU = { # engine -> how its network is made from the InferenceModel
+    BASELINE:lambda network: network,
+    'eager bf16':Autocast,
+    'torch.compile':compiled}
+ON_GPU = {
+    **ON_CPU,
+    'compile bf16':lambda network: compiled(Autocast(network)),
+    'CUDA graphs':cuda_graphs,
+    'CUDA graphs bf16':lambda network: cuda_graphs(Autocast(network))}
 
-def quality(engines, pixels, targets):
-    want = ask(engines['eager fp32'], pixels)
-    def one(e): a = ask(e, pixels); return {'accuracy':round(float((a.logits.argmax(1)==targets).mean()), 4), **{k:float(f'{v:.4g}') for k,v in compare_outputs(a, want).items()}}
-    return {k:one(e) for k,e in engines.items()}
 
-def first_answer(path):
+class Images(NamedTuple):
+    "What a model is measured on; None without --data"
+    learned:np.ndarray|None=None # (N,size,size,3) uint8, which calibrate 8 bits
+    validation:np.ndarray|None=None # (M,size,size,3) uint8
+    targets:np.ndarray|None=None # (M,) their classes
+
+
+def load_images(name, base, args):
+    "Images of a model's training and validation"
+    if not args.data: return Images()
+    train,valid = read_split(name, args.data)
+    chosen = np.unique(np.linspace(0, len(valid)-1, min(args.judged, len(valid))).astype(int))
+    valid = [valid[i] for i in chosen]
+    targets = np.array([base.classes.index(sample.label) for sample in valid])
+    return Images(read_pixels(train, base.size), read_pixels(valid, base.size), targets)
+
+
+def torch_engines(name, device, wrappers):
+    "{engine: Engine} in PyTorch"
+    engines = {}
+    for key,wrap in wrappers.items():
+        engines[key] = load_torch_engine(name, device)
+        engines[key].network = wrap(engines[key].network)
+    return engines
+
+
+def exported_engines(name, base, folder, images, threads):
+    "({engine: Engine} from exported files, {engine: why it is missing})"
+    engines,missing,validation = {},{},images.validation
+    some = None if validation is None else validation[::8]
+    exports = {
+        'ONNX Runtime fp32':(f'{name}.onnx', None, some),
+        'OpenVINO fp32':(f'{name}.xml', None, some),
+        INT8:(f'{name}-int8.xml', images.learned, validation)}
+    for key,(file,learned,judges) in exports.items():
+        if key==INT8 and learned is None:
+            missing[key] = 'no --data'
+            continue
+        try:
+            export_model(base, folder/file, learned, judges)
+            engines[key] = load_engine(folder/file, threads)
+        except ValueError as e:
+            missing[key] = str(e).split(': ', 1)[-1]
+            print(f'  {key}: {missing[key]}', flush=True)
+    return engines,missing
+
+
+def seconds_per_image(engine, pixels, n_images):
+    "Time of about n images in batches"
+    repeats = max(1, round(n_images/len(pixels)))
+    start = time.perf_counter()
+    for _ in range(repeats):
+        engine.run(pixels)
+    return (time.perf_counter()-start)/repeats/len(pixels)
+
+
+def measure_turns(name, engines, pixels, batch, args):
+    "Rows: milliseconds an image and speed-ups over the baseline, median and extremes over rounds"
+    pixels = pixels[np.arange(batch)%len(pixels)]
+    for engine in engines.values(): # warm up
+        engine.run(pixels)
+
+    rounds = [{key:seconds_per_image(engine, pixels, args.images)
+               for key,engine in engines.items()}]
+    fast = [key for key,seconds in rounds[0].items() if seconds<3*rounds[0][BASELINE]]
+    for _ in range(args.rounds-1):
+        rounds.append({key:seconds_per_image(engines[key], pixels, args.images) for key in fast})
+
+    rows = []
+    for key in engines:
+        own = [r for r in rounds if key in r]
+        rows.append({'model':name, 'engine':key, 'batch':batch,
+                     'ms':median_and_range((r[key]*1e3 for r in own), 2),
+                     'speedup':median_and_range((r[BASELINE]/r[key] for r in own), 3)})
+    return rows
+
+
+def predict(engine, pixels, batch=32):
+    "Outputs for many images"
+    parts = [engine.run(pixels[i:i+batch]) for i in range(0, len(pixels), batch)]
+    return EngineOutputs(*(None if column[0] is None else np.concatenate(column)
+                           for column in zip(*parts)))
+
+
+def measure_quality(engines, pixels, targets):
+    "engine -> accuracy, and what differs from the baseline"
+    expected,quality = predict(engines[BASELINE], pixels),{}
+    for key,engine in engines.items():
+        outputs = predict(engine, pixels)
+        accuracy = round(float((outputs.logits.argmax(1)==targets).mean()), 4)
+        found = compare_outputs(outputs, expected)
+        quality[key] = {'accuracy':accuracy, **{k:float(f'{v:.4g}') for k,v in found.items()}}
+    return quality
+
+
+def measure_start(path):
     "Seconds from the start of a fresh Python to the first answer for a JPEG, least of five"
-    with tempfile.TemporaryDirectory() as d:
-        from PIL import Image
-        Image.fromarray(trial_images(200)[0]).save(f'{d}/steel.jpg')
-        code = f"import sys; from defect_nbdev.inference.inspector import load_inspector; p = load_inspector({str(path)!r})('{d}/steel.jpg'); p.overlay; assert 'torch' not in sys.modules"
-        def once(): t = time.perf_counter(); subprocess.run([sys.executable, '-c', code], check=True); return time.perf_counter()-t
-        return round(min(once() for _ in range(5)), 2)
+    with tempfile.TemporaryDirectory() as folder:
+        Image.fromarray(trial_images(200)[0]).save(f'{folder}/steel.jpg')
+        code = f"""import sys
+from defect_nbdev.inference.inspector import load_inspector
+prediction = load_inspector({str(path)!r})('{folder}/steel.jpg')
+prediction.overlay
+assert 'torch' not in sys.modules"""
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, '-c', code], check=True)
+            seconds.append(time.perf_counter()-start)
+    return round(min(seconds), 2)
 
-def roofline(engine, rows, tflops):
-    "Adds operations an image and the share of the card's peak to rows"
-    from torch.utils.flop_counter import FlopCounterMode
-    with FlopCounterMode(display=False) as c, torch.no_grad(): engine.network(torch.zeros(1, engine.size, engine.size, 3, dtype=torch.uint8, device='cuda'))
-    for r in rows: peak = tflops['bf16' if 'bf16' in r['engine'] else 'fp32']; r.update(images_per_s=round(1e3/r['ms'][0], 1), gflop=round(c.get_total_flops()/1e9, 2), roofline=round(c.get_total_flops()/(r['ms'][0]*1e-3)/peak/1e12, 4))
 
-def goals(rows, quality, start):
+def add_roofline(rows, engine, tflops):
+    "Add operations an image and the share of the card's peak to rows"
+    pixels = torch.zeros(1, engine.size, engine.size, 3, dtype=torch.uint8, device='cuda')
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        engine.network(pixels)
+    operations = counter.get_total_flops()
+    for row in rows:
+        peak = tflops['bf16' if 'bf16' in row['engine'] else 'fp32']
+        milliseconds = row['ms'][0]
+        row.update(images_per_s=round(1e3/milliseconds, 1), gflop=round(operations/1e9, 2),
+                   roofline=round(operations/(milliseconds*1e-3)/peak/1e12, 4))
+
+
+def speed_goals(rows, quality):
+    "Goals of speed, at the baseline's accuracy"
+    def is_as_accurate(row):
+        of_model = quality.get(row['model'], {})
+        own = of_model.get(row['engine'], {}).get('accuracy', 0)
+        return own>=of_model.get(BASELINE, {}).get('accuracy', 1)
+
+    rows,goals = [row for row in rows if is_as_accurate(row)],[]
+    speedups = [row['speedup'][0] for row in rows if row['model']=='neu-resnet50']
+    if speedups:
+        goals.append({'goal':'ResNet-50: best engine ≥ 5× eager fp32 at equal accuracy',
+                      'measured':f'{max(speedups):.2f}×', 'met':max(speedups)>=5})
+    milliseconds = [row['ms'][0] for row in rows if row['model']=='neu-lite0' and row['batch']==1]
+    if milliseconds:
+        goals.append({'goal':'neu-lite0: ≤ 10 ms an image with its heatmaps, at equal accuracy',
+                      'measured':f'{min(milliseconds):.1f} ms', 'met':min(milliseconds)<=10})
+    return goals
+
+
+def check_goals(rows, quality, start):
     "Every goal beside what was measured"
-    same = lambda r: (q := quality.get(r['model'], {})).get(r['engine'], {}).get('accuracy', 0)>=q.get('eager fp32', {}).get('accuracy', 1)
-    out = []
-    if fast := [r['speedup'][0] for r in rows if r['model']=='neu-resnet50' and same(r)]: out.append({'goal':'ResNet-50: best engine ≥ 5× eager fp32 at equal accuracy', 'measured':f'{max(fast):.2f}×', 'met':max(fast)>=5})
-    if ms := [r['ms'][0] for r in rows if r['model']=='neu-lite0' and r['batch']==1 and same(r)]: out.append({'goal':'neu-lite0: ≤ 10 ms an image with its heatmaps, at equal accuracy', 'measured':f'{min(ms):.1f} ms', 'met':min(ms)<=10})
-    for m,s in start.items(): out.append({'goal':f'{m}: start to first answer through ONNX Runtime ≤ 2 s', 'measured':f'{s:.2f} s', 'met':s<=2})
-    for m,q in quality.items():
-        if (k := 'OpenVINO int8') in q: out.append({'goal':f'{m}, {k}: ≥ 99.5 % same label', 'measured':f"{q[k]['same_labels']:.2%}", 'met':q[k]['same_labels']>=.995}); out.append({'goal':f'{m}, {k}: map correlation ≥ 0.98', 'measured':f"{q[k]['map_correlation']:.4f}", 'met':q[k]['map_correlation']>=.98})
-    return out
+    goals = speed_goals(rows, quality)
+    for model,seconds in start.items():
+        goals.append({'goal':f'{model}: start to first answer through ONNX Runtime ≤ 2 s',
+                      'measured':f'{seconds:.2f} s', 'met':seconds<=2})
+    for model,of_model in quality.items():
+        if INT8 not in of_model: continue
+        labels,maps = of_model[INT8]['same_labels'],of_model[INT8]['map_correlation']
+        goals.append({'goal':f'{model}, {INT8}: ≥ 99.5 % same label',
+                      'measured':f'{labels:.2%}', 'met':labels>=.995})
+        goals.append({'goal':f'{model}, {INT8}: map correlation ≥ 0.98',
+                      'measured':f'{maps:.4f}', 'met':maps>=.98})
+    return goals
+
+
+def print_row(row):
+    middle,least,most = row['speedup']
+    text = (f"{row['model']} ×{row['batch']:<3} {row['engine']:18} {row['ms'][0]:8.2f} ms  "
+            f'{middle:6.2f}×  ({least:.2f} to {most:.2f})')
+    if 'roofline' in row:
+        text += f"  {row['images_per_s']:9.1f}/s  {row['roofline']:.1%} of peak"
+    print(text, flush=True)
+
+
+class Results:
+    "What is measured of all models"
+    def __init__(self):
+        self.rows,self.quality,self.start,self.missing = [],{},{},{}
+
+    def add(self, name, rows, engines, images):
+        "Rows of a model, and the quality of its engines"
+        self.rows += rows
+        if images.targets is not None:
+            self.quality[name] = measure_quality(engines, images.validation, images.targets)
+        for row in rows:
+            print_row(row)
+
+
+def measure_on_gpu(name, pixels, images, args, results):
+    "All ways to run a network on a GPU"
+    wrappers = {key:wrap for key,wrap in ON_GPU.items()
+                if key in (BASELINE, 'eager bf16') or not args.no_compile}
+    engines = torch_engines(name, 'cuda', wrappers)
+    rows = [row for batch in args.batches
+            for row in measure_turns(name, engines, pixels, batch, args)]
+    add_roofline(rows, load_torch_engine(name, 'cuda'), args.tflops)
+    results.add(name, rows, engines, images)
+
+
+def measure_on_cpu(name, base, pixels, images, args, results):
+    "PyTorch and the exported files on a CPU"
+    wrappers = {key:wrap for key,wrap in ON_CPU.items()
+                if key!='torch.compile' or not args.no_compile}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        exported,results.missing[name] = exported_engines(name, base, folder, images, args.threads)
+        engines = {**torch_engines(name, 'cpu', wrappers), **exported}
+        rows = [row for batch in args.batches
+                for row in measure_turns(name, engines, pixels, batch, args)]
+        onnx = folder/f'{name}.onnx'
+        if onnx.is_file():
+            results.start[name] = measure_start(onnx)
+    # bf16 takes too long on a processor without it, torch.compile has eager's graph
+    exact = {key:engine for key,engine in engines.items()
+             if key not in ('eager bf16', 'torch.compile')}
+    results.add(name, rows, exact, images)
+
+
+def parse_args():
+    parser = make_parser(__doc__)
+    parser.add_argument('--models', nargs='*', default=['neu-resnet50', 'neu-lite0'])
+    parser.add_argument('--data', help='the images the models were trained on; without, no int8 '
+                                       'and no quality')
+    parser.add_argument('--batches', type=int, nargs='*', default=[1, 32])
+    parser.add_argument('--images', type=int, default=64, help='in each turn')
+    parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--judged', type=int, default=400, help='validation images, at most')
+    parser.add_argument('--no-compile', action='store_true')
+    parser.add_argument('--out', default=json_beside(__file__))
+    parser.add_argument('--tflops', type=json.loads, default={'fp32':66.9, 'bf16':989.4},
+                        help='peaks of the GPU as JSON; the default is an H100 SXM without '
+                             'sparsity or TF32')
+    return parser.parse_args()
+
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter); p.add_argument('--models', nargs='*', default=['neu-resnet50', 'neu-lite0']); p.add_argument('--data', help='the images the models were trained on; without, no int8 and no quality')
-    p.add_argument('--batches', type=int, nargs='*', default=[1, 32]); p.add_argument('--images', type=int, default=64, help='in each turn'); p.add_argument('--rounds', type=int, default=9); p.add_argument('--threads', type=int, default=2)
-    p.add_argument('--judged', type=int, default=400, help='validation images, at most'); p.add_argument('--no-compile', action='store_true'); p.add_argument('--out', default=str(Path(__file__).with_suffix('.json')))
-    p.add_argument('--tflops', type=json.loads, default={'fp32':66.9, 'bf16':989.4}, help='peaks of the GPU as JSON; the default is an H100 SXM without sparsity or TF32'); o = p.parse_args()
-    gpu = torch.cuda.is_available(); torch.set_num_threads(o.threads); rows,q,start,missing = [],{},{},{}
-    for name in o.models:
-        base = load_torch_engine(name, 'cpu'); learned = judged = targets = None
-        if o.data:
-            train,valid = read_split(name, o.data); valid = [valid[i] for i in np.unique(np.linspace(0, len(valid)-1, min(o.judged, len(valid))).astype(int))]
-            learned,judged,targets = read_pixels(train, base.size),read_pixels(valid, base.size),np.array([base.classes.index(s.label) for s in valid])
-        pixels = judged if judged is not None else trial_images(base.size)
-        if gpu:
-            engines = {k:in_torch(name, 'cuda', w) for k,w in ON_GPU.items() if not (o.no_compile and k not in ('eager fp32', 'eager bf16'))}
-            mine = [r for b in o.batches for r in turns(name, engines, pixels, b, o)]; roofline(in_torch(name, 'cuda'), mine, o.tflops); rows += mine
+    args,results = parse_args(),Results()
+    has_gpu = torch.cuda.is_available()
+    torch.set_num_threads(args.threads)
+    for name in args.models:
+        base = load_torch_engine(name, 'cpu')
+        images = load_images(name, base, args)
+        pixels = trial_images(base.size) if images.validation is None else images.validation
+        if has_gpu:
+            measure_on_gpu(name, pixels, images, args, results)
         else:
-            with tempfile.TemporaryDirectory() as d:
-                files,missing[name] = exported(name, d, learned, judged, o.threads)
-                engines = {**{k:in_torch(name, 'cpu', w) for k,w in TORCH.items() if not (o.no_compile and k=='torch.compile')}, **files}
-                for b in o.batches: rows += turns(name, engines, pixels, b, o)
-                if (onnx := Path(d)/f'{name}.onnx').is_file(): start[name] = first_answer(onnx)
-        if targets is not None: q[name] = quality({k:e for k,e in engines.items() if gpu or k not in ('eager bf16', 'torch.compile')}, judged, targets)      # the one takes too long on a processor without bf16, the other is eager's graph
-        for r in rows:
-            if r['model']==name: print(f"{name} ×{r['batch']:<3} {r['engine']:18} {r['ms'][0]:8.2f} ms  {r['speedup'][0]:6.2f}×  ({r['speedup'][1]:.2f} to {r['speedup'][2]:.2f})" + (f"  {r['images_per_s']:9.1f}/s  {r['roofline']:.1%} of peak" if gpu else ''), flush=True)
-    found = [] if gpu else goals(rows, q, start)
-    for g in found: print(f"{g['goal']:70} {g['measured']:>9}  {'met' if g['met'] else 'missed'}")
-    def v(p):
-        try: return version(p)
-        except Exception: return None
-    where = {'device':torch.cuda.get_device_name() if gpu else f'{platform.machine()} CPU, {o.threads} threads', 'versions':{k:v(k) for k in ('torch', 'onnxruntime', 'openvino', 'nncf')}}
-    write_text(Path(o.out), json.dumps({**where, 'rounds':o.rounds, 'images':o.images, 'rows':rows, 'quality':q, 'start_to_first_answer_s':start, 'missing':missing, 'goals':found}, indent=1) + '\n')
+            measure_on_cpu(name, base, pixels, images, args, results)
+    goals = [] if has_gpu else check_goals(results.rows, results.quality, results.start)
+    for goal in goals:
+        verdict = 'met' if goal['met'] else 'missed'
+        print(f"{goal['goal']:70} {goal['measured']:>9}  {verdict}")
+    device = f'{platform.machine()} CPU, {args.threads} threads'
+    if has_gpu:
+        device = torch.cuda.get_device_name()
+    write_json(args.out, {
+        'device':device, 'versions':package_versions('torch', 'onnxruntime', 'openvino', 'nncf'),
+        'rounds':args.rounds, 'images':args.images, 'rows':results.rows,
+        'quality':results.quality, 'start_to_first_answer_s':results.start,
+        'missing':results.missing, 'goals':goals})
+
 
 if __name__=='__main__': main()

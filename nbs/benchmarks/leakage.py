@@ -1,105 +1,239 @@
-"""Measures the search for overlapping crops: seconds, peak memory and what is found, into leakage.json beside this file.
+"""What the search for overlapping crops costs and finds: seconds, peak memory, recall, precision.
 
     python nbs/benchmarks/leakage.py --data ../shared/neu-det     # about ten minutes on two cores
 
-Every case runs in a process of its own, so that its peak memory is its own. Beside the seconds that passed stand
-those that a processor worked, which other jobs on the machine disturb less.
-"""
-import argparse, json, os, platform, resource, subprocess, sys, time
+Every case runs in a process of its own, so that its peak memory is its own. Beside the seconds
+that passed stand those that a processor worked, which other jobs on the machine disturb less. The
+result goes into leakage.json beside this file."""
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from itertools import combinations
 from multiprocessing import Pool
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
+
+from common import NEU_FOLDER, cpu_name, json_beside, make_parser, read_json, write_json
 from defect_nbdev.data import decode_images
 from defect_nbdev.datasets.layouts import read_samples
 from defect_nbdev.datasets.leakage import candidate_pairs, overlap_pairs, strip_groups
 from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 
-OUT, KINDS, PER, SIDE = Path(__file__).with_suffix('.json'), list(PAINTERS), 5, 200
+KINDS,CROPS,SIDE = list(PAINTERS),5,200 # surfaces; crops of each strip; side of a crop, pixels
 CASES = {
-    'neu-class': 'NEU within class, all pairs', 'neu-class-turned': 'NEU within class, all pairs, four turns',
-    'neu-class-mirrored': 'NEU within class, mirrored, four turns',
-    'neu-across': 'NEU across classes, all pairs', 'neu-across-index': 'NEU across classes, index',
-    'neu-across-index-turned': 'NEU across classes, index, four turns', 'generated-index': 'generated crops, index',
-}
+    'neu-class':'NEU within class, all pairs',
+    'neu-class-turned':'NEU within class, all pairs, four turns',
+    'neu-class-mirrored':'NEU within class, mirrored, four turns',
+    'neu-across':'NEU across classes, all pairs',
+    'neu-across-index':'NEU across classes, index',
+    'neu-across-index-turned':'NEU across classes, index, four turns',
+    'generated-index':'generated crops, index'}
 
-def crops(number):
-    "Crops of one generated strip as other lamps, sensors and files would have them, and their corners"
-    strip = make_steel(KINDS[number%len(KINDS)], size=2*SIDE, seed=number//len(KINDS)).image.astype(np.float32)
-    rng, out, at = np.random.default_rng(number), [], []
-    for _ in range(PER):
-        y, x = rng.integers(0, SIDE+1, 2); crop = strip[y:y+SIDE, x:x+SIDE]
-        crop = (crop-128)*rng.uniform(.6, 1.3) + 128 + rng.uniform(-20, 20) + rng.normal(0, 2, crop.shape)
-        jpeg = cv2.imencode('.jpg', crop.clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-        out.append(cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)); at.append((y, x))
-    return np.stack(out), at
 
-def generated(n):
-    "n crops, the strip of each, and for every two crops of one strip the share of an image that both show"
-    images, at = np.empty((n, SIDE, SIDE), np.uint8), np.empty((n, 2), int)
+def photograph(crop, rng):
+    "A crop as another lamp, sensor and file would have it"
+    light = (crop-128)*rng.uniform(.6, 1.3) + 128 + rng.uniform(-20, 20)
+    noisy = light + rng.normal(0, 2, crop.shape)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 85]
+    jpeg = cv2.imencode('.jpg', noisy.clip(0, 255).astype(np.uint8), quality)[1]
+    return cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE)
+
+
+def strip_crops(number):
+    "Crops of one generated strip, and their corners"
+    kind,seed = KINDS[number%len(KINDS)],number//len(KINDS)
+    strip = make_steel(kind, size=2*SIDE, seed=seed).image.astype(np.float32)
+    rng,images,corners = np.random.default_rng(number),[],[]
+    for _ in range(CROPS):
+        y,x = rng.integers(0, SIDE+1, 2)
+        images.append(photograph(strip[y:y+SIDE,x:x+SIDE], rng))
+        corners.append((y, x))
+    return np.stack(images),corners
+
+
+def generate(n):
+    "n crops; and for every two crops of one strip the share of an image that both show"
+    images,corners = np.empty((n, SIDE, SIDE), np.uint8),np.empty((n, 2), int)
     with Pool(2) as pool:
-        for k, (cut, corners) in enumerate(pool.imap(crops, range(n//PER), chunksize=20)): images[k*PER:(k+1)*PER], at[k*PER:(k+1)*PER] = cut, corners
-    shares = {(i, j): float(np.prod(np.maximum(0, SIDE-abs(at[i]-at[j])))/SIDE**2) for k in range(0, n, PER) for i, j in combinations(range(k, k+PER), 2)}
-    return images, shares
+        for k,(crops,own) in enumerate(pool.imap(strip_crops, range(n//CROPS), chunksize=20)):
+            images[k*CROPS:(k+1)*CROPS] = crops
+            corners[k*CROPS:(k+1)*CROPS] = own
+    shares = {}
+    for first in range(0, n, CROPS):
+        for i,j in combinations(range(first, first+CROPS), 2):
+            sides = np.maximum(0, SIDE-abs(corners[i]-corners[j]))
+            shares[i,j] = float(np.prod(sides)/SIDE**2)
+    return images,shares
 
-def judged(found, candidates, shares):
-    "Recall by the share that both show, and precision; a pair of one strip that shares less than a fifth counts neither way"
-    edges, got, close = (.2, .25, .3, .4, .6, 1.01), {(o.i, o.j) for o in found}, set(map(tuple, candidates.tolist()))
-    def recall(lo, hi, among):
-        want = [p for p, share in shares.items() if lo<=share<hi]
-        return round(sum(p in among for p in want)/len(want), 4)
-    def precision(among): return round(sum(shares.get(p, 0)>0 for p in among)/len(among), 5)
-    surer = {t: {(o.i, o.j) for o in found if o.agreement>t} for t in (.3, .35, .4, .45)}
-    strangers = [KINDS[o.i//PER%len(KINDS)] for o in found if not shares.get((o.i, o.j))]
-    return dict(overlaps=sum(s>=.2 for s in shares.values()), recall=recall(.2, 2, got), recall_of_candidates=recall(.2, 2, close), precision=precision(got), strangers={k: strangers.count(k) for k in KINDS},
-                by_threshold={t: dict(recall=recall(.2, 2, g), precision=precision(g)) for t, g in surer.items()},
-                recall_by_share={f'{lo:.2f} to {min(hi, 1):.2f}': recall(lo, hi, got) for lo, hi in zip(edges, edges[1:])})
 
-def counted(found, labels):
-    ends = np.array([(o.i, o.j) for o in found], int).reshape(-1, 2); groups = strip_groups(len(labels), found)
-    return dict(with_twin=len(np.unique(ends)), groups=int(groups.max())+1, across=int((labels[ends[:, 0]]!=labels[ends[:, 1]]).sum()),
-                by_turn={t: sum(o.turn==t for o in found) for t in sorted({o.turn for o in found})}, weakest=round(min((o.agreement for o in found), default=0), 2))
+def recall(found, shares, low, high):
+    "Share of the pairs found, of those that share so much of an image"
+    wanted = [pair for pair,share in shares.items() if low<=share<high]
+    return round(sum(pair in found for pair in wanted)/len(wanted), 4)
 
-def case(name, data, n):
+
+def precision(found, shares):
+    "Share of the found pairs that show the same metal"
+    return round(sum(shares.get(pair, 0)>0 for pair in found)/len(found), 5)
+
+
+def score_generated(overlaps, candidates, shares):
+    """Recall by the share that both show, and precision; a pair of one strip that shares less than
+    a fifth counts neither way"""
+    found = {(o.i, o.j) for o in overlaps}
+    close = set(map(tuple, candidates.tolist()))
+    by_threshold = {}
+    for threshold in (.3, .35, .4, .45):
+        surer = {(o.i, o.j) for o in overlaps if o.agreement>threshold}
+        by_threshold[threshold] = dict(recall=recall(surer, shares, .2, 2),
+                                       precision=precision(surer, shares))
+    strangers = [KINDS[o.i//CROPS%len(KINDS)] for o in overlaps if not shares.get((o.i, o.j))]
+    edges = .2,.25,.3,.4,.6,1.01
+    by_share = {f'{low:.2f} to {min(high, 1):.2f}':recall(found, shares, low, high)
+                for low,high in zip(edges, edges[1:])}
+    return dict(overlaps=sum(share>=.2 for share in shares.values()),
+                recall=recall(found, shares, .2, 2),
+                recall_of_candidates=recall(close, shares, .2, 2),
+                precision=precision(found, shares),
+                strangers={kind:strangers.count(kind) for kind in KINDS},
+                by_threshold=by_threshold, recall_by_share=by_share)
+
+
+def count_neu(overlaps, labels):
+    "How many images have a twin, in how many groups"
+    pairs = np.array([(o.i, o.j) for o in overlaps], int).reshape(-1, 2)
+    groups = strip_groups(len(labels), overlaps)
+    turns = sorted({o.turn for o in overlaps})
+    weakest = min((o.agreement for o in overlaps), default=0)
+    return dict(with_twin=len(np.unique(pairs)), groups=int(groups.max())+1,
+                across=int((labels[pairs[:,0]]!=labels[pairs[:,1]]).sum()),
+                by_turn={turn:sum(o.turn==turn for o in overlaps) for turn in turns},
+                weakest=round(weakest, 2))
+
+
+class Case(NamedTuple):
+    "What a case's name says"
+    is_neu:bool # NEU's images, else generated ones
+    has_index:bool # only candidates from the index are compared
+    is_mirrored:bool # compare with mirrored images
+    within_class:bool # compare images of one class
+    turns:tuple # quarter turns that are tried
+
+
+def parse_case(name):
+    turns = (0, 1, 2, 3) if name.endswith('ed') else (0,)
+    within_class = 'class' in name and 'across' not in name
+    return Case(name.startswith('neu'), 'index' in name, 'mirrored' in name, within_class, turns)
+
+
+def load_case(case, data, n):
+    "(images, labels or None, shares or None)"
+    if not case.is_neu:
+        images,shares = generate(n)
+        return images, None, shares
+    samples,images = decode_images(read_samples(data), SIDE)
+    return images, np.array([sample.label for sample in samples]), None
+
+
+def mirror(images, labels):
+    "(images and mirror images, labels of both, pairs of one with another's mirror image)"
+    i,j = np.nonzero(np.triu(labels[:,None]==labels, 1))
+    mirrored = [image[:,::-1] for image in images]
+    return [*images, *mirrored], np.tile(labels, 2), np.stack([i, j+len(images)], 1)
+
+
+def search(case, images, labels, pairs):
+    "(overlaps, pairs that were compared, seconds of the index, seconds of the check)"
+    start = time.perf_counter()
+    if case.has_index:
+        pairs = candidate_pairs(images, turns=case.turns)
+    middle = time.perf_counter()
+    overlaps = overlap_pairs(images, labels if case.within_class else None, pairs=pairs,
+                             turns=case.turns)
+    return overlaps, pairs, middle-start, time.perf_counter()-middle
+
+
+def timed_search(case, images, labels, pairs):
+    "(overlaps, pairs that were compared, row of costs)"
+    worked,load = time.process_time(),os.getloadavg()[0]
+    overlaps,pairs,index_s,check_s = search(case, images, labels, pairs)
+    costs = {}
+    if case.has_index:
+        costs = dict(candidates=len(pairs), seconds_index=round(index_s, 1),
+                     seconds_check=round(check_s, 1))
+    costs |= dict(pairs=len(overlaps), seconds=round(index_s+check_s, 1),
+                  cpu_seconds=round(time.process_time()-worked, 1),
+                  peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
+                  load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
+    return overlaps, pairs, costs
+
+
+def measure(name, data, n):
     "One measurement, as a dict"
-    neu, index, turns = name.startswith('neu'), 'index' in name, (0, 1, 2, 3) if name.endswith('ed') else (0,)
-    if neu: used, images = decode_images(read_samples(data), SIDE); labels = np.array([s.label for s in used])
-    else: images, shares = generated(n)
-    pairs, n = None, len(images)
-    if 'mirrored' in name:
-        i, j = np.nonzero(np.triu(labels[:, None]==labels, 1)); pairs = np.stack([i, j+n], 1)
-        images, labels = [*images, *(im[:, ::-1] for im in images)], np.tile(labels, 2)
-    start, worked, load = time.perf_counter(), time.process_time(), os.getloadavg()[0]
-    if index: pairs = candidate_pairs(images, turns=turns)
-    split = time.perf_counter()
-    found = overlap_pairs(images, labels if 'class' in name and 'across' not in name else None, pairs=pairs, turns=turns)
-    if 'mirrored' in name: found, labels = [replace(o, j=o.j-n) for o in found], labels[:n]
-    end, row = time.perf_counter(), dict(name=name, what=CASES[name], images=n)
-    if index: row |= dict(candidates=len(pairs), seconds_index=round(split-start, 1), seconds_check=round(end-split, 1))
-    row |= dict(pairs=len(found), seconds=round(end-start, 1), cpu_seconds=round(time.process_time()-worked, 1), peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
-                load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
-    return row | (counted(found, labels) if neu else judged(found, pairs, shares))
+    case = parse_case(name)
+    images,labels,shares = load_case(case, data, n)
+    n,pairs = len(images),None
+    searched = images,labels
+    if case.is_mirrored:
+        *searched,pairs = mirror(images, labels)
+    overlaps,pairs,costs = timed_search(case, *searched, pairs)
+    if case.is_mirrored:
+        overlaps = [replace(o, j=o.j-n) for o in overlaps]
+    row = dict(name=name, what=CASES[name], images=n) | costs
+    if case.is_neu: return row | count_neu(overlaps, labels)
+    return row | score_generated(overlaps, pairs, shares)
+
 
 def machine():
-    lines = Path('/proc/cpuinfo').read_text().splitlines() if Path('/proc/cpuinfo').exists() else []
-    cpu = next((l.split(':')[1].strip() for l in lines if l.startswith('model name')), platform.processor())
-    return dict(cpu=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(), python=platform.python_version(), torch=torch.__version__, numpy=np.__version__, opencv=cv2.__version__)
+    return dict(cpu=cpu_name(), cores=os.cpu_count(), threads=torch.get_num_threads(),
+                python=platform.python_version(), torch=torch.__version__,
+                numpy=np.__version__, opencv=cv2.__version__)
+
+
+def measure_apart(name, args):
+    "One measurement in a process of its own"
+    command = [sys.executable, __file__, '--case', name, '--data', args.data,
+               '--images', str(args.images)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def parse_args():
+    parser = make_parser(__doc__)
+    parser.add_argument('--data', default=NEU_FOLDER, help='folder of NEU-DET')
+    parser.add_argument('--images', type=int, default=20_000, help='generated crops')
+    parser.add_argument('--only', nargs='*', choices=CASES,
+                        help='some cases; the others stay as they are in the file')
+    parser.add_argument('--out', default=json_beside(__file__))
+    parser.add_argument('--case', choices=CASES, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
 
 def main():
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ask.add_argument('--data', default='../shared/neu-det', help='folder of NEU-DET'); ask.add_argument('--images', type=int, default=20_000, help='generated crops')
-    ask.add_argument('--only', nargs='*', choices=CASES, help='some cases; the others stay as they are in the file'); ask.add_argument('--case', choices=CASES, help=argparse.SUPPRESS)
-    a = ask.parse_args()
-    if a.case: return print(json.dumps(case(a.case, a.data, a.images)))
-    rows = {r['name']: r for r in json.loads(OUT.read_text())['cases']} if a.only and OUT.exists() else {}
-    for name in a.only or CASES:
-        if name.startswith('neu') and not Path(a.data).is_dir(): print(f'{name}: skipped, {a.data} is no folder'); continue
-        done = subprocess.run([sys.executable, __file__, '--case', name, '--data', a.data, '--images', str(a.images)], stdout=subprocess.PIPE, text=True, check=True)
-        rows[name] = json.loads(done.stdout.splitlines()[-1]); print(rows[name], flush=True)
-        OUT.write_text(json.dumps(dict(machine=machine(), cases=[rows[c] for c in CASES if c in rows]), indent=1)+'\n')
+    args = parse_args()
+    if args.case:
+        print(json.dumps(measure(args.case, args.data, args.images)))
+        return
+    before = read_json(args.out, {'cases':[]})['cases'] if args.only else []
+    rows = {row['name']:row for row in before}
+    for name in args.only or CASES:
+        if name.startswith('neu') and not Path(args.data).is_dir():
+            print(f'{name}: skipped, {args.data} is no folder')
+            continue
+        rows[name] = measure_apart(name, args)
+        print(rows[name], flush=True)
+        cases = [rows[case] for case in CASES if case in rows]
+        write_json(args.out, dict(machine=machine(), cases=cases))
+
 
 if __name__=='__main__': main()

@@ -1,0 +1,91 @@
+"""What several benchmarks share: their options, their JSON files, statistics, and the machine."""
+import argparse
+import json
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+
+from defect_nbdev.core.files import write_text
+
+NEU_FOLDER = '../shared/neu-det' # where NEU-DET lies, as seen from the project's top folder
+
+
+def make_parser(doc):
+    "A parser whose help is a script's docstring"
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=doc, formatter_class=formatter)
+
+
+def json_beside(script, name=None):
+    "Path of a script's result file, which stands beside it"
+    script = Path(script)
+    return script.with_name(name) if name else script.with_suffix('.json')
+
+
+def read_json(path, default=None):
+    "What a JSON file holds; a default where there is none"
+    path = Path(path)
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else default
+
+
+def write_json(path, value, indent=1, **options):
+    "Write a JSON file, whole or not at all"
+    write_text(path, json.dumps(value, indent=indent, **options) + '\n')
+
+
+def update_json(path, **parts):
+    "Replace parts of a JSON file; it is read again, for another process may have written it"
+    write_json(path, {**read_json(path, {}), **parts})
+
+
+def median_and_range(values, digits):
+    "[median, least, most], rounded"
+    values = list(values)
+    return [round(f(values), digits) for f in (median, min, max)]
+
+
+def package_versions(*names):
+    "Version of each package, None for one that is not installed"
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = None
+    return versions
+
+
+def cpu_name():
+    "The processor, as the system calls it"
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
+
+
+def resident_mb(pid, field='VmRSS'):
+    "Resident memory of a process on Linux, MiB; VmHWM for the largest it ever was"
+    status = Path(f'/proc/{pid}/status').read_text()
+    return int(re.search(rf'{field}:\s+(\d+)', status)[1])//1024
+
+
+def make_trainer(model, train, valid, preprocess, augment, config):
+    "A Trainer for two Samples, on the CPU, with images decoded once and no workers"
+    # slow: torch
+    from defect_nbdev.data import SteelDataset, decode_images, eval_transform, make_loader
+    from defect_nbdev.data import train_transform
+    from defect_nbdev.datasets.layouts import class_indices
+    from defect_nbdev.train import Trainer, make_accelerator
+
+    def loader(samples, transform, is_training):
+        _,images = decode_images(samples, preprocess.size)
+        targets = class_indices(samples, train.classes)
+        dataset = SteelDataset(images, targets, transform, config.seed)
+        return make_loader(dataset, 32, is_training, 0, config.seed)
+
+    train_loader = loader(train, train_transform(preprocess, augment), True)
+    valid_loader = loader(valid, eval_transform(preprocess), False)
+    return Trainer(model, train_loader, valid_loader, config,
+                   accelerator=make_accelerator(True, config))
