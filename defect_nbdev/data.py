@@ -27,8 +27,7 @@ class Preprocess:
     mean:tuple=(0.485, 0.456, 0.406) # per channel RGB, of pixels in [0,1] (ImageNet's)
     std:tuple=(0.229, 0.224, 0.225) # per channel RGB, of pixels in [0,1]
     resize:str='squash' # both sides scaled to `size`
-    # 'fixed': by `mean` and `std`; 'image': by mean and deviation of all the image's own pixels
-    normalize:str='fixed'
+    normalize:str='fixed' # 'fixed': by `mean` and `std`; 'image': by all the image's own pixels
     def __post_init__(self):
         known = "is not known; this version knows 'squash'."
         if self.resize!='squash': raise ValueError(f"resize rule '{self.resize}' {known}")

@@ -282,7 +282,7 @@ def facts(self:Summary)->dict: # of JSON's types
 
 # %% ../../nbs/batch/05_summary.ipynb #count-words
 def count_words(
-    number:int,
+    number:int, # how many, 0 or more
     one:str, # what is counted, in the singular
     many:str='', # in the plural; '' appends an s
 )->str: # '1 image', '2,000 images'

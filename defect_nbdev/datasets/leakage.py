@@ -117,8 +117,7 @@ class Overlap:
     dy:float # the second's upper edge in the first, as a share of its height, in (-1,1)
     dx:float # the same for the left edge and the width
     agreement:float # median correlation over the tiles of the overlap
-    # quarter turns, `np.rot90`, that lay the second like the first; (dy,dx) is counted after them
-    turn:int=0
+    turn:int=0 # quarter turns (`np.rot90`) that lay the second like the first, before dy and dx
     @property
     def share(self)->float: # of an image that both show
         "Size of the overlap"

@@ -62,7 +62,7 @@ def bootstrap(
 def f1_scores(
     predicted, # (N,) class indices
     targets, # (N,) class indices
-    n_classes:int,
+    n_classes:int, # of the model, 2 or more
 )->np.ndarray: # (n_classes,) in [0,1]; NaN for a class that is neither there nor predicted
     "F1 of every class"
     predicted,targets = np.asarray(predicted),np.asarray(targets)

@@ -30,8 +30,7 @@ class Prediction:
     probabilities:dict # class -> probability, in the model's order
     target:str # the class that `heatmap` explains
     image:np.ndarray # the image as read (H,W,3) RGB uint8
-    # evidence for every class (n,g,g) float16, 1 in full colour, in the order of `probabilities`
-    maps:np.ndarray=field(repr=False)
+    maps:np.ndarray=field(repr=False) # evidence of every class (n,g,g) float16, 1 in full colour
     milliseconds:float # from the source to this object; of a batch, this image's share
     quality:Quality # what can be measured of the image
     verdict:str|None=None # one of VERDICTS; None if the model has no confidence

@@ -146,7 +146,10 @@ def _add_files_api(service):
          concurrency_id='strip', concurrency_limit=1)
 
 # %% ../../nbs/web/07_api.ipynb #add-api
-def add_api(service, model):
+def add_api(
+    service, # AppService: what answers
+    model, # the model as it was named, None for the default
+):
     "Add all endpoints to the page that is being laid out"
     options = dict(concurrency_id='inspect', concurrency_limit=service.workers)
     overlay = gr.Image(label='overlay', type='numpy', format='png', visible=False)

@@ -100,7 +100,10 @@ def _inspect_results():
     return card,viewer,correct
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-tab
-def inspect_tab(service, session):
+def inspect_tab(
+    service, # AppService: what answers
+    session, # gr.State with the answers of this visit
+):
     "One image: verdict, bars, heatmap; the button that leads to a correction"
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -206,7 +209,9 @@ def _batch_controls():
     return files,start,stop,status,saved
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-tab
-def batch_tab(service):
+def batch_tab(
+    service, # AppService: what answers
+):
     "Many images: progress, table, pictures, files to download"
     files,start,stop,status,saved = _batch_controls()
     table = gr.Dataframe(headers=list(_BATCH_COLUMNS), datatype=list(_BATCH_COLUMNS.values()),
@@ -252,7 +257,13 @@ def _strip_outputs(strip, start):
     return _progress(1, strip.summary),strip.view,table,strip.files
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-strip
-def inspect_strip(service, path, mm_per_px, tile, reference):
+def inspect_strip(
+    service, # AppService: what answers
+    path, # of the strip
+    mm_per_px, # side of a pixel in millimetres, 0 if it is not known
+    tile, # side of a tile in pixels, 0 for the default
+    reference, # path of a clean strip, None without one
+):
     "The service's `inspect_strip` for what a form gives, where 0 means not known"
     if not path: raise ValueError('There is no strip to inspect; choose a file.')
     tile = int(tile) if tile else None
@@ -304,7 +315,9 @@ def _strip_results():
     return coil,table
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-tab
-def strip_tab(service):
+def strip_tab(
+    service, # AppService: what answers
+):
     "A long image: map, table, files to download"
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -398,7 +411,10 @@ def _correct_form():
     return words,label,by,note,save,download
 
 # %% ../../nbs/web/06_tabs.ipynb #correct-tab
-def correct_tab(service, session):
+def correct_tab(
+    service, # AppService: what answers
+    session, # gr.State with the answers of this visit
+):
     "What an operator says; (components that `visit_answers` fills, the choice of class)"
     chosen = gr.State(0)
     with gr.Row():
@@ -494,7 +510,10 @@ def _about_tests(mcp):
     return button,result,code
 
 # %% ../../nbs/web/06_tabs.ipynb #about-tab
-def about_tab(service, mcp):
+def about_tab(
+    service, # AppService: what answers
+    mcp, # whether the page is an MCP server, too
+):
     "The model, a self-test, and the page as an API; (facts, card, example)"
     with gr.Row():
         with gr.Column(scale=3, min_width=560):

@@ -21,7 +21,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fastcore.basics import patch
 
 from ..batch.files import SUFFIXES
 
@@ -198,23 +197,18 @@ class Workspace:
         self.kept = self.folder/'kept'
         for folder in (self.served, self.jobs, self.kept):
             folder.mkdir(mode=0o700)
+    @contextmanager
+    def job(self):
+        "An empty folder that is gone when the block ends"
+        folder = Path(tempfile.mkdtemp(dir=self.jobs))
+        try: yield folder
+        finally: shutil.rmtree(folder, ignore_errors=True)
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
     def __enter__(self):
         return self
     def __exit__(self, *_):
         self.close()
-
-# %% ../../nbs/web/01_uploads.ipynb #workspace-job
-@patch
-@contextmanager
-def job(self:Workspace):
-    "An empty folder that is gone when the block ends"
-    folder = Path(tempfile.mkdtemp(dir=self.jobs))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../../nbs/web/01_uploads.ipynb #sweep-files
 def _oldest_first(folder):
