@@ -8,9 +8,8 @@ __all__ = ['report_page', 'write_report']
 # %% ../../nbs/batch/07_report.ipynb #imports
 from pathlib import Path
 
-from defect_nbdev.batch.charts import (
-    PATTERNS, histogram_svg, pareto_svg, verdict_svg, verdict_swatch,
-)
+from .charts import PATTERNS, histogram_svg, pareto_svg, verdict_svg
+from .charts import verdict_swatch
 from .pictures import row_pictures
 from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text

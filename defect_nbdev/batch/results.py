@@ -112,8 +112,7 @@ def open_run(
 )->InspectionStore: # whose `run` is the folder's
     "The store of a folder: of its run if there is one, or of a new run"
     folder = Path(folder)
-    # not durable through a power cut: images of the last second are inspected again
-    store = InspectionStore(folder/'results.db', synchronous='NORMAL')
+    store = InspectionStore(folder/'results.db')
     try:
         settings = json.loads(json.dumps(settings)) # a tuple is a list in JSON
         run = next(iter(store.runs()), None)

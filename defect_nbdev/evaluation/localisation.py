@@ -25,12 +25,10 @@ from ..datasets.splits import known_parts
 from .measurement import metal_groups
 from .metrics import bootstrap
 from .validate import model_manifest, read_test_images, refuse_leaks
-from defect_nbdev.explain.metrics import (
-    box_mask, corloc, energy_inside, fit_box_config, insertion_deletion, pointing_game,
-)
-from defect_nbdev.explain.reader import (
-    LocalReader, feature_levels, fine_evidence, learn_reader, load_reader, spread_of_classes,
-)
+from ..explain.metrics import box_mask, corloc, energy_inside, fit_box_config
+from ..explain.metrics import insertion_deletion, pointing_game
+from ..explain.reader import LocalReader, feature_levels, fine_evidence, learn_reader
+from ..explain.reader import load_reader, spread_of_classes
 from ..explain.regions import BoxConfig, ScoredBox, map_boxes, severity
 from ..gradcam import align_to_image, cam_from_features
 from ..model import ModelConfig, ScratchDetector, load_model

@@ -21,16 +21,12 @@ from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..datasets.layouts import Samples, class_indices
 from ..datasets.splits import SplitManifest
-from defect_nbdev.evaluation.labels import (
-    find_label_issues, find_multi_class, multi_class_precision,
-)
-from defect_nbdev.evaluation.metrics import (
-    bootstrap, f1_scores, risk_coverage, share_with_interval,
-)
-from defect_nbdev.evaluation.shortcuts import (
-    SHORTCUT_CHECKS, brightness_baseline, brightness_contrast, brightness_sentence,
-    compare_predictions, shortcut_sentence,
-)
+from .labels import find_label_issues, find_multi_class
+from .labels import multi_class_precision
+from .metrics import bootstrap, f1_scores, risk_coverage, share_with_interval
+from .shortcuts import SHORTCUT_CHECKS, brightness_baseline
+from .shortcuts import brightness_contrast, brightness_sentence
+from .shortcuts import compare_predictions, shortcut_sentence
 from .validate import model_manifest, read_test_images, refuse_leaks
 from ..model import ModelConfig, ScratchDetector, load_model, predict_batches
 from ..train import make_accelerator

@@ -16,14 +16,12 @@ import torch
 
 from ..core.metrics import fair_metrics
 from ..datasets.splits import known_parts
-from defect_nbdev.evaluation.measurement import (
-    EvaluationData, list_mistakes, measure_calibration, measure_classes, measure_labels,
-    measure_selective, measure_shortcuts, predict_folder,
-)
+from .measurement import EvaluationData, list_mistakes, measure_calibration
+from .measurement import measure_classes, measure_labels, measure_selective
+from .measurement import measure_shortcuts, predict_folder
 from .metrics import plot_risk_coverage, risk_coverage
-from defect_nbdev.evaluation.robustness import (
-    measure_ladders, measure_level, plot_ladders, sample_images,
-)
+from .robustness import measure_ladders, measure_level, plot_ladders
+from .robustness import sample_images
 from .shortcuts import mask_border, plot_images, shuffle_patches
 from ..model import package_versions
 from ..training.plots import plot_confusion

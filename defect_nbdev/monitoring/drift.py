@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from defect_nbdev.monitoring.reference import (
-    FEWEST, LOOK, MIX, Reference, ReferenceHistogram, Table, psi, psi_line, read_table, shares,
-)
+from .reference import FEWEST, LOOK, MIX, Reference, ReferenceHistogram
+from .reference import Table, psi, psi_line, read_table, shares
 from .table_columns import to_utc_timestamp
 
 # %% ../../nbs/monitoring/06_drift.ipynb #ks

@@ -18,9 +18,9 @@ from ..core.html import escape, printable
 from ..core.page import html_page, package_text
 from ..core.tables import write_table
 from .drift import describe_finding, drift, drift_sentences
-from defect_nbdev.monitoring.reference import (
-    ACT, FALSE_ALARMS, MEASURES, MIX, Reference, fit_reference, load_reference, model_reference,
-    read_table, six_digits)
+from .reference import ACT, FALSE_ALARMS, MEASURES, MIX, Reference
+from .reference import fit_reference, load_reference, model_reference
+from .reference import read_table, six_digits
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #svg
 _WIDTH,_HEIGHT = 460,120 # of a chart, pixels

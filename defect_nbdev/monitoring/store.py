@@ -28,9 +28,9 @@ from ..core.html import printable
 from ..core.images import BadImage, read_image
 from ..core.verdicts import VERDICTS
 from ..inference.prediction import image_hash
-from defect_nbdev.monitoring.table_columns import (
-    EXTRA_COLUMNS, RECORD, flatten_record, path_to_text, row_timestamp, safe_class,
-    to_utc_timestamp)
+from .table_columns import EXTRA_COLUMNS, RECORD, flatten_record
+from .table_columns import path_to_text, row_timestamp, safe_class
+from .table_columns import to_utc_timestamp
 
 # %% ../../nbs/monitoring/01_store.ipynb #schema
 STORE_ID = 0x44464c47 # of the file: 'DFLG'
@@ -150,12 +150,12 @@ def _enter_wal(db):
             time.sleep(.05)
 
 # %% ../../nbs/monitoring/01_store.ipynb #connect
-def _connect(path, synchronous):
+def _connect(path):
     "An open connection to a store, made if it isn't there"
     db = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
     try:
         db.execute('PRAGMA trusted_schema=OFF')
-        db.execute(f'PRAGMA synchronous={synchronous}')
+        db.execute('PRAGMA synchronous=FULL') # a commit is on the disk when it returns
         _read_format(db, path)
         _enter_wal(db)
         db.execute('BEGIN IMMEDIATE')
@@ -175,10 +175,9 @@ class InspectionStore:
         path, # of the file, made if missing
         keep_images:bool=False, # store a copy of each image that comes with an inspection
         create:bool=True, # False refuses a path where no file is
-        synchronous:str='FULL', # 'NORMAL' is quicker, but a power cut may take the last second
     ):
         self.path = Path(os.path.abspath(path))
-        self.keep_images,self.synchronous = keep_images,synchronous
+        self.keep_images = keep_images
         self.run = None # the number of the run that `append` stores for
         self._db = self._inherited = None
         if not create and not self.path.is_file():
@@ -202,7 +201,7 @@ Ledger = InspectionStore # its name in the last version
 @patch
 def _open(self:InspectionStore):
     self._process,self._lock = os.getpid(),threading.RLock()
-    with _sqlite_errors(self.path): self._db = _connect(self.path, self.synchronous)
+    with _sqlite_errors(self.path): self._db = _connect(self.path)
 
 @patch
 def close(self:InspectionStore):

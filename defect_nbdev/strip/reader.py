@@ -16,9 +16,7 @@ from PIL import Image
 from fastcore.basics import patch
 
 from ..core.files import list_files
-from defect_nbdev.core.images import (
-    BadImage, MAX_PIXELS, allocate_pixels, read_image, to_uint8,
-)
+from ..core.images import BadImage, MAX_PIXELS, allocate_pixels, read_image, to_uint8
 
 # %% ../../nbs/strip/01_reader.ipynb #strip
 class Strip:

@@ -23,10 +23,8 @@ from ..core.images import read_image
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import write_table
-from defect_nbdev.data import (
-    AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images, eval_transform,
-    make_loader, train_transform,
-)
+from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
+from ..data import eval_transform, make_loader, train_transform
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import SplitManifest, leaks, write_manifest
@@ -34,9 +32,8 @@ from ..model import ModelConfig, load_config, load_model, save_model
 from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .learning_rate import lr_range_test, plot_lr_range
-from defect_nbdev.training.options import (
-    RUN_FORMAT, is_first_process, read_parts, report_problems, settle_options, train_valid,
-)
+from .options import RUN_FORMAT, is_first_process, read_parts, report_problems
+from .options import settle_options, train_valid
 from .plots import plot_confusion, plot_history
 from .start import start_model
 from ..uncertainty.fit import calibrate

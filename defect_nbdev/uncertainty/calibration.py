@@ -16,9 +16,8 @@ from fastcore.basics import patch
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from defect_nbdev.uncertainty.inputs import (
-    as_class_indices, as_labelled_probs, as_logits, as_matrix, as_vector, as_weights, is_number,
-)
+from .inputs import as_class_indices, as_labelled_probs, as_logits
+from .inputs import as_matrix, as_vector, as_weights, is_number
 
 # %% ../../nbs/uncertainty/02_calibration.ipynb #nll
 def nll(

@@ -20,12 +20,10 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from ..core.files import write_atomic, write_text
 from ..core.verdicts import VERDICTS
 from .calibration import Calibrator, fit_calibrator
-from defect_nbdev.uncertainty.conformal import (
-    attainable_error, conformal_quantile, conformal_thresholds, label_sets,
-)
-from defect_nbdev.uncertainty.inputs import (
-    as_class_indices, as_logits, as_matrix, as_vector, is_number,
-)
+from .conformal import attainable_error, conformal_quantile
+from .conformal import conformal_thresholds, label_sets
+from .inputs import as_class_indices, as_logits, as_matrix, as_vector
+from .inputs import is_number
 from .novelty import fit_novelty, read_novelty
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #verdict

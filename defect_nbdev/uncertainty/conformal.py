@@ -10,9 +10,8 @@ import math
 
 import numpy as np
 
-from defect_nbdev.uncertainty.inputs import (
-    as_class_indices, as_labelled_probs, as_matrix, as_vector,
-)
+from .inputs import as_class_indices, as_labelled_probs, as_matrix
+from .inputs import as_vector
 
 # %% ../../nbs/uncertainty/04_conformal.ipynb #attainable-error
 def attainable_error(

@@ -16,9 +16,8 @@ from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import known_parts, leaks, read_manifest
-from defect_nbdev.model import (
-    ModelConfig, ScratchDetector, embedding_widths, load_model, predict_batches,
-)
+from ..model import ModelConfig, ScratchDetector, embedding_widths, load_model
+from ..model import predict_batches
 from .confidence import Confidence, fit_confidence
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #usable-images

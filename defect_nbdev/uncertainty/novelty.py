@@ -17,9 +17,8 @@ from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 
-from defect_nbdev.uncertainty.inputs import (
-    as_class_indices, as_logits, as_matrix, as_vector, is_number,
-)
+from .inputs import as_class_indices, as_logits, as_matrix, as_vector
+from .inputs import is_number
 
 # %% ../../nbs/uncertainty/03_novelty.ipynb #principal-directions
 def _principal_directions(residuals):

@@ -19,10 +19,9 @@ from .api import add_api
 from .gradio_import import gr
 from .server import Guard, password_check, serve_app
 from .service import AppService, model_facts
-from defect_nbdev.web.tabs import (
-    CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab, browser_only, correct_tab,
-    inspect_tab, model_card, model_table, page_theme, strip_tab, visit_answers,
-)
+from .tabs import CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab
+from .tabs import browser_only, correct_tab, inspect_tab, model_card, model_table
+from .tabs import page_theme, strip_tab, visit_answers
 from .uploads import Workspace, periodic_sweep
 
 # %% ../../nbs/web/08_page.ipynb #header

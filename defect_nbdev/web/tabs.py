@@ -23,9 +23,8 @@ from ..core.models import find_model, shipped_model
 from ..core.verdicts import VERDICT_TITLES, VERDICT_WORDS
 from ..datasets.synthetic import make_steel
 from ..strip.synthetic import make_strip, place_defects
-from defect_nbdev.web.components import (
-    CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS, refusal_card, static_text,
-)
+from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
+from .components import refusal_card, static_text
 from .gradio_import import gr
 from .service import SESSION, self_tests
 
