@@ -116,7 +116,7 @@ def _through_head(model, f):
     return a, hidden, _linear(hidden.relu(), model.head[5])
 
 # %% ../nbs/04_gradcam.ipynb #through-attention
-def _through_attention(model, f, s, a):
+def _through_attention(model, s, a):
     "Derivatives (B,T,h,w) by the channels' mean and maximum, from those by the attention, s"
     if type(model.attention) is not SpatialAttention: return torch.zeros_like(s),torch.zeros_like(s)
     conv = model.attention.conv
@@ -141,7 +141,7 @@ def head_gradient(
     by_hidden = model.head[5].weight.float()[target_classes(target, logits)]*is_on # (B,T,H)
     q = by_hidden@model.head[3].weight.float()/a[0].numel() # (B,T,C)
     s = torch.einsum('btc,bcij->btij', q, f)
-    by_mean,by_max = _through_attention(model, f, s, a)
+    by_mean,by_max = _through_attention(model, s, a)
     top = (f==f.amax(1, keepdim=True)).float()
     return HeadGradient(logits, q, a, by_mean, by_max, top/top.sum(1, keepdim=True))
 
@@ -280,11 +280,12 @@ def grad_cam(
     target=None, # class index for all, one per image, 'all', or None for each image's answer
     scale:float|None=None, # what is drawn as 1, in logits; None: the model's `evidence_scale`
     method:str='gradcam', # one of CAM_METHODS; 'gradcam++' and 'eigencam' need a scale
+    autograd:bool=False, # differentiate the head by autograd, for a head of another make
 )->Tensor: # heatmaps (B,H,W), or (B,n_classes,H,W) for 'all', float32 in [0,1]
     "Where the evidence for a class lies, on an absolute scale"
     if scale is None and method in CAM_METHODS and method not in _IN_LOGITS:
         raise ValueError(f"'{method}' is not counted in logits, so the model's scale does not "
                          'fit it; give a scale.')
     if scale is None: scale = model.evidence_scale
-    evidence = cam_evidence(model, x, target, method)
+    evidence = cam_evidence(model, x, target, method, autograd)
     return to_heatmap(evidence, x.shape[-2:], scale, model.cell_offset)

@@ -98,7 +98,7 @@ def feature_loss(
     teacher = resize_like(teacher.detach().float(), student)
     return (1 - F.cosine_similarity(student.float(), teacher, dim=1)).mean()
 
-# %% ../nbs/02_loss.ipynb #place-loss
+# %% ../nbs/02_loss.ipynb #dense-distillation-loss
 def dense_distillation_loss(
     student:Tensor, # logits of every place (B,C,h,w)
     teacher:Tensor, # the teacher's (B,C,h',w'); no gradient flows into them

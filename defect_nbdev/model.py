@@ -11,22 +11,21 @@ __all__ = ['FORMAT', 'Backbone', 'make_backbone', 'resnet14', 'grow_backbone', '
 import json
 import logging
 import re
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 
 import timm
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
+from fastcore.basics import chunked, patch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from timm.models import register_model
 from torch import Tensor, nn
 
-from .core.files import write_text
+from .core.cli import installed_versions
+from .core.files import is_number, write_text
 from .core.models import find_model
 from .core.weights import load_backbone_weights, write_tensors
 from .data import Preprocess, eval_transform
@@ -247,7 +246,7 @@ def dense_logits(self:ScratchDetector,
     rows = weighted.flatten(2).mT # (B,h·w,C)
     return self.head[2:](rows).mT.unflatten(2, weighted.shape[2:])
 
-# %% ../nbs/01_model.ipynb #look
+# %% ../nbs/01_model.ipynb #forward-features
 def stride8_level(
     levels:list, # features (B,C_i,h_i,w_i) from `Backbone.levels`, from fine to coarse
     side:int, # of the images they come from, pixels
@@ -271,7 +270,7 @@ def forward_features(self:ScratchDetector,
     levels = self.backbone.levels(x)
     return levels[-1], pooled_embedding(levels, x.shape[-1])
 
-# %% ../nbs/01_model.ipynb #texture-widths
+# %% ../nbs/01_model.ipynb #embedding-widths
 def embedding_widths(
     model:ScratchDetector, # any
     embedding:Tensor, # (N,E+C) from `forward_features`
@@ -279,11 +278,7 @@ def embedding_widths(
     "Where the middle level ends and the last block begins"
     return embedding.shape[1]-model.backbone.n_features, model.backbone.n_features
 
-# %% ../nbs/01_model.ipynb #answers
-def _batches(items, size):
-    items = iter(items)
-    while batch := list(islice(items, size)): yield batch
-
+# %% ../nbs/01_model.ipynb #predict-batches
 @torch.no_grad()
 def predict_batches(
     model:ScratchDetector, # in eval mode
@@ -295,7 +290,7 @@ def predict_batches(
     transform = eval_transform(preprocess)
     device = next(model.parameters()).device
     logits,embeddings = [],[]
-    for chunk in _batches(images, batch):
+    for chunk in chunked(images, batch):
         x = torch.stack([transform(image=image)['image'] for image in chunk])
         x = x.to(device, memory_format=torch.channels_last)
         features,embedding = model.forward_features(x)
@@ -343,10 +338,7 @@ _PACKAGES = ('defect_nbdev', 'torch', 'timm', 'albumentations', 'opencv-python')
 
 def package_versions()->dict: # package -> version, None if it is not installed
     "The packages whose versions matter to a training"
-    versions = dict.fromkeys(_PACKAGES)
-    for name in versions:
-        with suppress(PackageNotFoundError): versions[name] = version(name)
-    return versions
+    return installed_versions(_PACKAGES)
 
 @dataclass
 class ModelConfig:
@@ -403,8 +395,6 @@ def to_json(self:ModelConfig)->str: # indented JSON
     fields = {'classes':list(self.classes), 'preprocess':self.preprocess.to_dict()}
     return json.dumps({**asdict(self), **fields}, indent=2, ensure_ascii=False)
 
-def _is_number(value): return isinstance(value, (int, float)) and not isinstance(value, bool)
-
 @patch
 def _problem(self:ModelConfig)->str|None: # None if all is well
     "The first value of a config that cannot be"
@@ -415,9 +405,9 @@ def _problem(self:ModelConfig)->str|None: # None if all is well
         return f'classes are {list(names)}, not different names'
     if not isinstance(self.attention, bool):
         return f'attention is {self.attention!r}, not true or false'
-    if not _is_number(scale) or not scale>0:
+    if not is_number(scale) or not scale>0:
         return f'evidence_scale is {scale!r}, not a number above 0'
-    if not _is_number(offset) or not -1<=offset<=1:
+    if not is_number(offset) or not -1<=offset<=1:
         return f'cell_offset is {offset!r}, not a number from -1 to 1'
 
 # %% ../nbs/01_model.ipynb #save-model
@@ -464,7 +454,7 @@ def load_config(
     except UnicodeDecodeError: raise ValueError(f'{path}: not a text in UTF-8.') from None
     return ModelConfig.from_json(text, str(path))
 
-# %% ../nbs/01_model.ipynb #told-state
+# %% ../nbs/01_model.ipynb #read-state
 def _header_model(header, config):
     "(backbone, classes) in a weights file's header; version 0.1 had an entry for each"
     if 'model' in header: header = json.loads(header['model'])

@@ -28,6 +28,7 @@ from ..inference.costs import choose_action
 from ..inference.inspector import Inspector
 from ..monitoring.table_columns import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
 from ..monitoring.table_columns import path_to_text, record_from_row, table_row
+from ..monitoring.table_columns import to_utc_timestamp
 from ..monitoring.store import Inspection, InspectionStore
 
 # %% ../../nbs/batch/02_results.ipynb #lock-folder
@@ -122,7 +123,7 @@ def open_run(
             store.run = run['id']
         else:
             earlier = read_journal(journal, settings) if journal.is_file() else ()
-            store.start_run(settings, earlier)
+            store.run = store.start_run(settings, earlier)
     except BaseException:
         store.close()
         raise
@@ -154,6 +155,7 @@ class Results:
             raise ValueError(f'mm_per_px is {mm_per_px}; {why}.')
         self.inspector,self.out,self.ledger = inspector,Path(out),ledger
         self.heatmaps,self.mm_per_px,self.costs = heatmaps,mm_per_px,costs
+        self._ledger_run = None # of these results in the ledger, which others may share
         asked = (mm_per_px is not None, costs is not None, costs is not None, heatmaps)
         self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked))
         self.out.mkdir(parents=True, exist_ok=True)
@@ -206,14 +208,15 @@ def to_inspection(
     costs:dict|None=None, # what decisions cost; adds 'action' and 'expected_cost'
 )->Inspection: # ready to be stored
     "What is stored of an answer"
-    path,key = os.fspath(file),_key(file)
-    if isinstance(outcome, BadImage): return Inspection(path, None, key=key, error=str(outcome))
+    path,key,time = os.fspath(file),_key(file),to_utc_timestamp()
+    if isinstance(outcome, BadImage):
+        return Inspection(path, None, time=time, key=key, error=str(outcome))
     record = outcome.record()
     record.update(defect_area(record, mm_per_px))
     if costs is not None:
         action = choose_action(record['probabilities'], costs, record['verdict']=='unknown')
         record['action'],record['expected_cost'] = action
-    return Inspection(path, record, outcome.image, key=key)
+    return Inspection(path, record, outcome.image, time, key)
 
 # %% ../../nbs/batch/02_results.ipynb #to-row
 def to_row(
@@ -227,7 +230,7 @@ def to_row(
 @patch
 def record(self:Results,
     pairs, # of (file, its Prediction or BadImage); str, PathLike or `InputFile`
-)->list: # of rows
+)->list: # of `Inspection`, as they were stored
     "Store answers; when this returns they are safe"
     items = []
     for file,outcome in pairs:
@@ -236,7 +239,7 @@ def record(self:Results,
         items.append(item)
     self._store(items)
     if self.ledger is not None: self._record_in_ledger(items)
-    return [to_row(item) for item in items]
+    return items
 
 # %% ../../nbs/batch/02_results.ipynb #append
 @patch
@@ -261,8 +264,9 @@ def _store(self:Results, items):
 @patch
 def _record_in_ledger(self:Results, items):
     if self.ledger.path==self.store.path: return
-    if self.ledger.run is None: self.ledger.start_run(self.settings)
-    self.ledger.append(item for item in items if item.record is not None)
+    if self._ledger_run is None: self._ledger_run = self.ledger.start_run(self.settings)
+    readable = (item for item in items if item.record is not None)
+    self.ledger.append(readable, run=self._ledger_run)
 
 # %% ../../nbs/batch/02_results.ipynb #save-heatmap
 @patch

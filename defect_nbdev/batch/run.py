@@ -62,10 +62,10 @@ def inspect_files(
         pending = _pending(results, find(), progress)
         answers = predict_files(results.inspector, pending, batch, readers, lanes)
         for group in _grouped(answers, 64, .5):
-            for row in results.record(group):
-                if row['status']=='ok': continue
+            for item in results.record(group):
+                if not item.error: continue
                 progress.clear()
-                say(printable(row['error']))
+                say(printable(item.error))
             count += len(group)
             progress.update(len(group))
     return count
@@ -121,7 +121,7 @@ def defect_inspect(
     # neu-resnet50 if none is given
     model:str=None, # a trained model's folder, neu-resnet50, neu-lite0, or an .onnx or .xml file
     engine:str=None, # torch, onnx or openvino; None for what the model is saved for
-    out:str='inspection', # folder for the results; a run that was stopped there goes on
+    out:str='inspection', # folder on a local disk for the results; a stopped run goes on there
     format:str='csv', # of the table: csv or parquet
     heatmaps:store_true=False, # save every image with its heatmap
     report:store_true=False, # write report.html: counts, Pareto chart, the worst images

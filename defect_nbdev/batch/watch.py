@@ -127,9 +127,8 @@ def _inspect_complete(results, arrivals, batch, readers, say):
     files = [file for file in files if not results.is_done(file.key)]
     pairs = list(_settle(arrivals, predict_files(results.inspector, files, batch, readers)))
     if not pairs: return len(files), 0
-    for row in results.record(pairs):
-        if row['status']!='ok':
-            say(printable(row['error']))
+    for item in results.record(pairs):
+        if item.error: say(printable(item.error))
     return len(files), len(pairs)
 
 # %% ../../nbs/batch/08_watch.ipynb #watching

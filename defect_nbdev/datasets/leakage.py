@@ -204,7 +204,7 @@ def overlap_pairs(
     _check_pairs(len(images), pairs)
     labels,found = _check_labels(len(images), labels),{}
     coarse,fine = _texture_cache(images, _COARSE),_texture_cache(images, _FINE)
-    for block,turn in product(_blocks(labels, pairs), turns):
+    def search(block, turn):
         scores,shifts = _shifts_of_block(coarse, block, turn, least)
         for k in np.flatnonzero(scores>candidate):
             i,j = block[k].tolist()
@@ -213,6 +213,8 @@ def overlap_pairs(
             best = found[i,j].agreement if (i,j) in found else threshold
             if agreement<=best: continue
             found[i,j] = Overlap(i, j, dy/_FINE, dx/_FINE, agreement, turn)
+    for block in _blocks(labels, pairs): # not `product`, which would make all blocks at once
+        for turn in turns: search(block, turn)
     return [found[pair] for pair in sorted(found)]
 
 # %% ../../nbs/datasets/03_leakage.ipynb #grain-points

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'FLAGS', 'QUALITY_FORMAT', 'Quality', 'measure', 'Limits', 'flags', 'describe_flags', 'save_limits',
-           'load_limits', 'fit_limits', 'fit_quality']
+           'load_limits', 'fit_limits']
 
 # %% ../../nbs/datasets/07_quality.ipynb #imports
 import json
@@ -16,11 +16,8 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.files import read_json, write_text
-from ..core.images import check_rgb, read_image, resize_to
-from ..core.models import find_model
-from .layouts import read_samples
-from .splits import known_parts, read_manifest
+from ..core.files import is_number, read_json, write_text
+from ..core.images import check_rgb, resize_to
 
 # %% ../../nbs/datasets/07_quality.ipynb #quality
 SIDE = 200 # of the square copy that light, focus and colour are measured on, pixels
@@ -107,7 +104,7 @@ def flags(
         min(quality.width, quality.height)<limits.side_min, quality.colour>limits.colour_max)
     return tuple(flag for flag,is_wrong in zip(FLAGS, wrong) if is_wrong)
 
-# %% ../../nbs/datasets/07_quality.ipynb #told
+# %% ../../nbs/datasets/07_quality.ipynb #describe-flags
 _SENTENCES = dict(zip(FLAGS, (
     'Too dark: mean grey is {q.brightness:.1f}, expected is {l.brightness_min:.1f} to '
     '{l.brightness_max:.1f}; add light, expose longer or open the aperture.',
@@ -137,8 +134,7 @@ _HIGHEST = Limits(255, 255, 127.5, 1, math.inf, math.inf, 255, math.inf)
 def _wrong_limit(name, value):
     "What is wrong with one limit, None if nothing"
     highest = getattr(_HIGHEST, name)
-    is_number = type(value) in (int, float) and math.isfinite(value)
-    if is_number and 0<=value<=highest: return None
+    if is_number(value) and 0<=value<=highest: return None
     to = f' to {highest:g}' if math.isfinite(highest) else ''
     return f'{name} is {value!r}; give a number from 0{to}.'
 
@@ -226,21 +222,3 @@ def fit_limits(
         side_min=.75*min(low(np.minimum(quality.width, quality.height)), SIDE),
         colour_max=min(max(.5, high(quality.colour)*wide), 255.))
     return Limits(*(round(value, 4) for value in limits[:-1]), images=len(table))
-
-# %% ../../nbs/datasets/07_quality.ipynb #fit-quality
-def fit_quality(
-    model, # a saved model's folder, or the name of one that comes with the package
-    data, # the folder with the images it was trained on
-)->Limits: # as written into the model's folder
-    "Fit the limits of a model on its training images, named by its split.json, and store them"
-    folder = find_model(model)
-    if not (folder/'split.json').is_file():
-        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
-                         'from; train it again with this version.')
-    train = known_parts(read_manifest(folder/'split.json'), read_samples(data)).part('train')
-    if not len(train):
-        raise ValueError(f'{data}: holds none of the images the model learned from; give their '
-                         'folder.')
-    limits = fit_limits(read_image(s.path) for s in train)
-    save_limits(limits, folder)
-    return limits

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['SPLITS', 'MANIFEST_FORMAT', 'Fingerprints', 'fingerprints', 'find_overlaps', 'grouped_kfold', 'grouped_split',
            'hold_out', 'set_aside', 'divide', 'Entry', 'SplitManifest', 'common_root', 'make_manifest',
-           'write_manifest', 'read_manifest', 'apply_manifest', 'Leak', 'leaks', 'known_parts']
+           'write_manifest', 'read_manifest', 'apply_manifest', 'Leak', 'leaks', 'known_parts', 'model_manifest',
+           'require_manifest']
 
 # %% ../../nbs/datasets/04_splits.ipynb #imports
 import json
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage, read_image
+from ..core.models import find_model
 from .layouts import Samples, read_samples
 from .leakage import Overlap, overlap_pairs, strip_groups
 
@@ -36,7 +38,7 @@ def _fingerprint(sample):
 def fingerprints(
     samples:Samples, # as read from a folder
 )->Fingerprints: # of every readable file
-    "Read every file once"
+    "Hash and measure every file"
     with ThreadPoolExecutor() as pool: results = list(pool.map(_fingerprint, samples))
     problems = tuple(r for r in results if isinstance(r, str))
     good = [(s, *r) for s,r in zip(samples, results) if not isinstance(r, str)]
@@ -348,3 +350,22 @@ def known_parts(
     entries = sorted(manifest.images, key=lambda e: e.part=='train')
     part = {e.sha256:e.part for e in entries}   # of files with the same bytes, training wins
     return _with_parts(samples, [part.get(file_sha256(s.path), s.split) for s in samples])
+
+# %% ../../nbs/datasets/04_splits.ipynb #model-manifest
+def model_manifest(
+    model, # a saved model's folder, or the name of one that comes with the package
+)->SplitManifest|None: # None for a model without one
+    "The split that a model was trained with"
+    path = find_model(model)/'split.json'
+    return read_manifest(path) if path.is_file() else None
+
+def require_manifest(
+    model, # a saved model's folder, or the name of one that comes with the package
+    advice:str='train it again with this version', # what to do about a model without one
+)->SplitManifest: # checked
+    "The split that a model was trained with, or one sentence"
+    manifest = model_manifest(model)
+    if manifest is None:
+        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
+                         f'from; {advice}.')
+    return manifest

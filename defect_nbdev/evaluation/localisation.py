@@ -24,7 +24,8 @@ from ..datasets.layouts import read_samples
 from ..datasets.splits import known_parts
 from .measurement import metal_groups
 from .metrics import bootstrap
-from .validate import model_manifest, read_test_images, refuse_leaks
+from ..datasets.splits import model_manifest
+from .validate import read_test_images, refuse_leaks
 from ..explain.metrics import box_mask, corloc, energy_inside, fit_box_config
 from ..explain.metrics import insertion_deletion, pointing_game
 from ..explain.reader import LocalReader, feature_levels, fine_evidence, learn_reader

@@ -27,7 +27,8 @@ from .metrics import bootstrap, f1_scores, risk_coverage, share_with_interval
 from .shortcuts import SHORTCUT_CHECKS, brightness_baseline
 from .shortcuts import brightness_contrast, brightness_sentence
 from .shortcuts import compare_predictions, shortcut_sentence
-from .validate import model_manifest, read_test_images, refuse_leaks
+from ..datasets.splits import model_manifest
+from .validate import read_test_images, refuse_leaks
 from ..model import ModelConfig, ScratchDetector, load_model, predict_batches
 from ..train import make_accelerator
 from ..uncertainty.calibration import brier, calibration_error, nll

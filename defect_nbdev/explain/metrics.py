@@ -14,6 +14,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from .regions import BoxConfig, map_boxes
 from ..model import ScratchDetector
+from scipy.integrate import trapezoid
 
 # %% ../../nbs/explain/03_metrics.ipynb #box-mask
 def box_mask(
@@ -86,7 +87,7 @@ def _rank_pixels(heatmap):
     return torch.from_numpy(order.argsort().reshape(heatmap.shape))
 
 def _mean_of_curve(values): # equally spaced, by the trapezoid rule
-    return float(((values[1:]+values[:-1])/2).sum()/(len(values)-1))
+    return float(trapezoid(values, dx=1/(len(values)-1)))
 
 # %% ../../nbs/explain/03_metrics.ipynb #insertion-deletion
 @torch.no_grad()

@@ -30,6 +30,7 @@ from ..data import eval_transform
 from ..datasets.layouts import class_indices, evenly_spaced
 from .regions import BoxConfig
 from ..gradcam import align_to_image, cam_from_features, target_classes
+from ..loss import resize_like
 from ..model import ModelConfig, ScratchDetector, cell_offset, stride8_level
 
 # %% ../../nbs/explain/04_reader.ipynb #reader-levels
@@ -68,11 +69,8 @@ def forward(self:LocalReader,
 )->Tensor: # logits (B,n_classes,g,g), g the finer block's grid
     "Sum the blocks at the finer grid, then classify each place"
     parts = [mix(levels[i].float()) for mix,i in zip(self.mix, self.levels)]
-    grid = parts[0].shape[-2:]
-    def to_grid(part):
-        if part.shape[-2:]==grid: return part
-        return F.interpolate(part, grid, mode='bilinear', align_corners=False)
-    return self.out(self.drop(sum(map(to_grid, parts)).relu()))
+    mixed = sum(resize_like(part, parts[0]) for part in parts)
+    return self.out(self.drop(mixed.relu()))
 
 # %% ../../nbs/explain/04_reader.ipynb #fine-evidence
 @torch.no_grad()

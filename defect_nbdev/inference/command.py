@@ -14,6 +14,8 @@ from fastcore.script import store_true
 from ..core.cli import command, import_optional
 from ..core.images import read_image, resize_to
 from ..core.models import find_model
+from ..datasets.layouts import read_samples
+from ..datasets.splits import known_parts, require_manifest
 
 # %% ../../nbs/inference/10_command.ipynb #read-split
 def read_split(
@@ -21,16 +23,9 @@ def read_split(
     data, # folder with the images it was trained on
 )->tuple: # (training Samples, at most 300; validation Samples, at most 400); those that can be read
     "The images that a model learned from, and those that judged it"
-    # slow: torch and scikit-learn
-    from defect_nbdev.datasets.layouts import read_samples
-    from defect_nbdev.datasets.splits import known_parts, read_manifest
-    from defect_nbdev.uncertainty.fit import usable_images
-    path = find_model(model)/'split.json'
-    if not path.is_file():
-        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
-                         'from; train it again with this version, or export in 32 bits without '
-                         '--data.')
-    known = known_parts(read_manifest(path), read_samples(data))
+    from defect_nbdev.uncertainty.fit import usable_images # slow: torch
+    advice = 'train it again with this version, or export in 32 bits without --data'
+    known = known_parts(require_manifest(model, advice), read_samples(data))
     train = usable_images(known.part('train'), 300)
     valid = usable_images(known.part('validation'), 400)
     if len(train) and len(valid): return train,valid

@@ -128,7 +128,7 @@ def trial_images(
     blank = np.full((size,size,3), 128, np.uint8)
     return np.stack([*(resize_to(to_rgb(image), size) for image in steel), noise, blank])
 
-# %% ../../nbs/inference/05_export.ipynb #installed-version
+# %% ../../nbs/inference/05_export.ipynb #allowed-at-load
 _ALLOWED_AT_LOAD = {'fp32':{name:10*limit for name,limit in MAX_DIFFERENCE.items()},
                     'int8':{'logits':1., 'probabilities':.1, 'heatmaps':.15}}
 

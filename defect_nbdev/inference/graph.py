@@ -93,7 +93,7 @@ class NoveltyScore(nn.Module):
         if self.widths: self.parts = nn.ModuleList(map(NoveltyScore, novelty.parts))
         else: self.raw = _raw_score(novelty)
     def forward(self,
-        features:Tensor, # texture (B,E)
+        features:Tensor, # embedding (B,E)
         logits:Tensor, # (B,C)
     )->Tensor: # (B,)
         if self.widths:
@@ -124,7 +124,7 @@ class PostProcess(nn.Module):
 @patch
 def forward(self:PostProcess,
     logits:Tensor, # (B,C)
-    features:Tensor, # texture (B,E)
+    features:Tensor, # embedding (B,E)
 )->tuple: # probabilities (B,C), sets (B,C) bool, scores (B,), indices in VERDICTS (B,)
     "Everything that follows the network"
     scores = self.novelty(features, logits)
@@ -151,9 +151,9 @@ class ExportGraph(nn.Module):
     def forward(self,
         pixels:Tensor, # RGB (B,size,size,3) uint8
     )->tuple: # in the order of `names`
-        logits,texture,maps = self.network(pixels)
+        logits,embedding,maps = self.network(pixels)
         if self.postprocess is None: return logits, logits.softmax(1), maps
-        return (logits, *self.postprocess(logits, texture), maps)
+        return (logits, *self.postprocess(logits, embedding), maps)
 
 # %% ../../nbs/inference/04_graph.ipynb #input-sizes
 def _input_sizes(net, inputs, kind):

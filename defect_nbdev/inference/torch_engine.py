@@ -56,7 +56,7 @@ class FeaturePyramid(nn.Module):
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #inference-model
 class InferenceModel(nn.Module):
-    "From pixels to logits, texture and the heatmaps of all classes"
+    "From pixels to logits, embedding and the heatmaps of all classes"
     def __init__(self,
         model:ScratchDetector, # trained; put into eval mode
         preprocess:Preprocess, # its own
@@ -70,12 +70,12 @@ class InferenceModel(nn.Module):
 @patch
 def forward(self:InferenceModel,
     pixels:Tensor, # RGB (B,size,size,3) uint8
-)->tuple: # logits (B,n), texture (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32
+)->tuple: # logits (B,n), embedding (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32
     "One pass of the backbone"
     levels = self.levels(self.pixels(pixels))
     evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
-    texture = pooled_embedding(levels, self.size)
-    return logits.float(), texture, evidence/self.model.evidence_scale
+    embedding = pooled_embedding(levels, self.size)
+    return logits.float(), embedding, evidence/self.model.evidence_scale
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #contract
 CONTRACT = ( # what an exported graph takes
@@ -136,11 +136,11 @@ def compute(self:TorchEngine,
 )->dict: # name of OUTPUTS -> array
     "One pass of the network; then the confidence, in NumPy"
     x = torch.tensor(pixels, device=self.network.pixels.mean.device)
-    with torch.no_grad(): logits,texture,maps = self.network(x)
+    with torch.no_grad(): logits,embedding,maps = self.network(x)
     outputs = {'logits':logits.cpu().numpy(), 'heatmaps':maps.float().cpu().numpy()}
     if self.confidence is None:
         return {**outputs, 'probabilities':logits.softmax(-1).cpu().numpy()}
-    result = self.confidence.apply(logits, texture)
+    result = self.confidence.apply(logits, embedding)
     verdicts = np.array([VERDICTS.index(verdict) for verdict in result.verdicts])
     return {**outputs, 'probabilities':result.probs, 'sets':result.sets,
             'unknown_score':result.scores, 'verdict':verdicts}

@@ -217,7 +217,7 @@ def drift(
     shifts = split_shifts(table, every, starts)
     return [Shift(name, part.n, compare(reference, part)) for name,part in shifts]
 
-# %% ../../nbs/monitoring/06_drift.ipynb #verdict
+# %% ../../nbs/monitoring/06_drift.ipynb #drift-sentences
 def _runs(shifts):
     "Lists [first, last, last finding] of shifts in a row that drift in the same thing"
     runs,latest = [],{}

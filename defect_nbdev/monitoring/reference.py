@@ -24,12 +24,12 @@ from ..core.files import read_json, write_text
 from ..core.html import printable
 from ..core.images import read_image
 from ..core.models import find_model
-from ..core.tables import read_rows
+from ..core.tables import read_rows, table_columns
 from ..datasets.layouts import read_samples
 from ..datasets.quality import measure
-from ..datasets.splits import known_parts, read_manifest
+from ..datasets.splits import known_parts, require_manifest
 from ..inference.inspector import load_inspector
-from .table_columns import to_utc_timestamp
+from .table_columns import row_timestamp
 from .store import InspectionStore, open_store
 
 # %% ../../nbs/monitoring/05_reference.ipynb #table
@@ -64,8 +64,7 @@ def to_seconds(
 )->float: # since 1970 in UTC; NaN for no time
     "A time as a number"
     if time is None or time=='': return math.nan
-    stamp = to_utc_timestamp(time).replace('Z', '+00:00')
-    return datetime.fromisoformat(stamp).timestamp()
+    return datetime.fromisoformat(row_timestamp(time)).timestamp()
 
 # %% ../../nbs/monitoring/05_reference.ipynb #to-table
 def _check_columns(columns, name):
@@ -105,7 +104,9 @@ def read_table(
     with open(source, 'rb') as f: start = f.read(16)
     if start.startswith(b'SQLite format 3'):
         with open_store(source) as store: return read_table(store)
-    return to_table(read_rows(source), printable(source))
+    name,columns = printable(source),set(table_columns(source))
+    if columns: _check_columns(columns, name)
+    return to_table(read_rows(source, ('status', 'time', 'label', *MEASURES)), name)
 
 # %% ../../nbs/monitoring/05_reference.ipynb #psi
 def psi(
@@ -150,7 +151,7 @@ def psi_line(
     quantile = float(chi2.ppf(1 - FALSE_ALARMS/things, bins-1))
     return max(rule, quantile*(1/n + 1/m))
 
-# %% ../../nbs/monitoring/05_reference.ipynb #usual
+# %% ../../nbs/monitoring/05_reference.ipynb #reference-histogram
 class ReferenceHistogram(NamedTuple):
     "One number over the training images"
     edges:tuple # between bins, rising
@@ -291,10 +292,7 @@ def model_reference(
 )->Reference: # as stored in the model's folder as reference.json
     "What was usual in a model's training, as its split.json tells the parts"
     folder = find_model(model)
-    if not (folder/'split.json').is_file():
-        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
-                         'from; train it again with this version.')
-    samples = known_parts(read_manifest(folder/'split.json'), read_samples(data))
+    samples = known_parts(require_manifest(model), read_samples(data))
     train,judges = samples.part('train'),samples.part('validation')
     if not (len(train) and len(judges)):
         raise ValueError(f'{data}: holds {len(train)} of the images the model learned from and '

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..core.cli import command
 from ..core.models import find_model
 from .command import defect_train, option_defaults
+from ..datasets.splits import require_manifest
 
 # %% ../../nbs/training/09_recipes.ipynb #parse-recipe
 RECIPE_FORMAT = 1 # raised when an older version of this package could misread a recipe
@@ -86,8 +87,5 @@ def defect_retrain(
     "Train a model again by its own recipe and split"
     folder = find_model(model)
     stages = read_recipe(folder/'recipe.json')
-    manifest = folder/'split.json'
-    if not manifest.is_file():
-        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
-                         'from.')
-    retrain(stages, data, out, manifest, imagenet)
+    require_manifest(model)
+    retrain(stages, data, out, folder/'split.json', imagenet)

@@ -17,7 +17,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from .inputs import as_class_indices, as_labelled_probs, as_logits
-from .inputs import as_matrix, as_vector, as_weights, is_number
+from .inputs import as_matrix, as_vector, as_weights
+from ..core.files import is_number
 
 # %% ../../nbs/uncertainty/02_calibration.ipynb #nll
 def nll(

@@ -23,7 +23,7 @@ from .calibration import Calibrator, fit_calibrator
 from .conformal import attainable_error, conformal_quantile
 from .conformal import conformal_thresholds, label_sets
 from .inputs import as_class_indices, as_logits, as_matrix, as_vector
-from .inputs import is_number
+from ..core.files import is_number
 from .novelty import fit_novelty, read_novelty
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #verdict

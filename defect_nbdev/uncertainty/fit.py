@@ -15,7 +15,7 @@ from ..core.models import find_model
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
-from ..datasets.splits import known_parts, leaks, read_manifest
+from ..datasets.splits import known_parts, leaks, require_manifest
 from ..model import ModelConfig, ScratchDetector, embedding_widths, load_model
 from ..model import predict_batches
 from .confidence import Confidence, fit_confidence
@@ -95,11 +95,7 @@ def calibrate(
 # %% ../../nbs/uncertainty/06_fit.ipynb #calibration-parts
 def _calibration_parts(model, data, fit_on):
     "Images the model learned from, and labelled ones it did not: (train, other), both Samples"
-    path = find_model(model)/'split.json'
-    if not path.is_file():
-        raise ValueError(f'{model}: it has no split.json, so nobody knows which images it '
-                         'learned from; train it again with this version.')
-    manifest = read_manifest(path)
+    manifest = require_manifest(model)
     known = known_parts(manifest, read_samples(data))
     train = known.part('train')
     if not len(train):

@@ -18,7 +18,7 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.metrics import roc_auc_score
 
 from .inputs import as_class_indices, as_logits, as_matrix, as_vector
-from .inputs import is_number
+from ..core.files import is_number
 
 # %% ../../nbs/uncertainty/03_novelty.ipynb #principal-directions
 def _principal_directions(residuals):

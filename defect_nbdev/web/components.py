@@ -8,7 +8,6 @@ __all__ = ['CARD_CSS', 'VIEWER_JS', 'VIEWER_CSS', 'STRIP_JS', 'STRIP_CSS', 'stat
 
 # %% ../../nbs/web/02_components.ipynb #imports
 import json
-from importlib.resources import files
 
 import numpy as np
 from fastcore.xml import (
@@ -18,6 +17,7 @@ from PIL import Image
 
 from ..core.html import data_uri, image_uri
 from ..core.images import to_rgb
+from ..core.page import package_text
 from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
 from ..explain.overlay import enlarge, heat_colors
 from ..inference.prediction import Prediction
@@ -29,7 +29,7 @@ def static_text(
     name:str, # of a file in web/static, such as viewer.js
 )->str: # its content
     "A script or style sheet that comes with the package"
-    return (files('defect_nbdev.web')/'static'/name).read_text(encoding='utf-8')
+    return package_text(f'web/static/{name}')
 
 # %% ../../nbs/web/02_components.ipynb #review-reason
 def _review_reason(prediction):

@@ -329,7 +329,7 @@ _NO_CLEAN = ('This model knows no clean metal, so shadows get the names of defec
 def _describe_scan(scan, knows_clean):
     "What was found, in one to three sentences"
     strip = scan.strip
-    missed = sum(stop-start for start,stop in scan.missed)
+    missed = scan.missed_rows
     found = count_words(len(scan.defects), 'defect')
     counts = (f'{found} in {strip.length:,} × {strip.width:,} px, {scan.tiles:,} tiles, '
               f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')

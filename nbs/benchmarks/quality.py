@@ -136,7 +136,7 @@ class Setup:
         self.valid = np.flatnonzero(parts=='validation')
         self.train_qualities = [self.qualities[i] for i in np.flatnonzero(parts=='train')]
         if self.limits!=fit_measured(self.train_qualities, *SHIPPED):
-            raise SystemExit('quality.json is not of these images; run fit_quality again.')
+            raise SystemExit('quality.json is not of these images; run defect_calibrate again.')
 
     def corrupted(self, level):
         "The validation images at one level"
