@@ -32,7 +32,7 @@ from ..inference.engines import load_engine
 from ..inference.inspector import load_inspector
 from ..monitoring.table_columns import path_to_text
 
-# %% ../../nbs/batch/10_cluster.ipynb #packed
+# %% ../../nbs/batch/10_cluster.ipynb #model-paths
 def _model_paths(model):
     "The files of a model"
     if model is not None and not Path(model).is_dir():
@@ -41,6 +41,7 @@ def _model_paths(model):
     folder = Path(shipped_model() if model is None else find_model(model))
     return [folder/name for name in MODEL_FILES if (folder/name).is_file()]
 
+# %% ../../nbs/batch/10_cluster.ipynb #packed
 def read_model_files(
     model=None, # a folder, a shipped model's name, .onnx or .xml; None for the shipped ResNet-50
 )->dict: # file name -> bytes
@@ -159,7 +160,7 @@ def _silence_stderr():
         os.close(saved)
         os.close(null)
 
-# %% ../../nbs/batch/10_cluster.ipynb #start
+# %% ../../nbs/batch/10_cluster.ipynb #connect
 def _connect(ray, address, cores):
     "Start a cluster on this machine, or join one"
     options = dict(log_to_driver=False, logging_level=logging.CRITICAL)
@@ -171,6 +172,7 @@ def _connect(ray, address, cores):
     with _silence_stderr():
         ray.init(address=address or 'local', **options)
 
+# %% ../../nbs/batch/10_cluster.ipynb #start
 def _start(ray, address, cores):
     "_connect; again, if a busy machine is not done in the half minute that Ray gives itself"
     for tries_left in (3, 2, 1, 0):
@@ -258,13 +260,14 @@ def predict_singly(self:Predictor,
     set_current(block, None)
     return rows
 
-# %% ../../nbs/batch/10_cluster.ipynb #deal-tables
+# %% ../../nbs/batch/10_cluster.ipynb #absolute
 BLOCK = 64 # files that a worker gets at once
 WAVE = 500_000 # files that are listed before they are handed out
 
 def _absolute(path):
     return path if is_url(path) else os.path.abspath(path)
 
+# %% ../../nbs/batch/10_cluster.ipynb #to-tables
 def _to_tables(files, size):
     "Generator of Arrow tables of up to `size` files"
     import pyarrow as pa # slow: 0.3 s
@@ -274,13 +277,14 @@ def _to_tables(files, size):
         places = list(range(start, start+len(part)))
         yield pa.table({'i':places, 'path':paths, 'why':[file.why for file in part]})
 
+# %% ../../nbs/batch/10_cluster.ipynb #deal-tables
 def _restore_path(row, file):
     "A row with the path as it was given"
     path = path_to_text(file.path)
     error = row['error'].replace(path_to_text(_absolute(file.path)), path, 1)
     return {**row, 'file':path, 'error':error}
 
-# %% ../../nbs/batch/10_cluster.ipynb #deal-call
+# %% ../../nbs/batch/10_cluster.ipynb #predict-block
 @patch
 def _predict_block(self:Predictor, files, block):
     "(rows, how often the block was begun before)"
@@ -291,6 +295,7 @@ def _predict_block(self:Predictor, files, block):
         ray.get(self.log.set_current.remote(*place))
     return self.predict_singly(files, block, deadly, set_current), again
 
+# %% ../../nbs/batch/10_cluster.ipynb #deal-call
 @patch
 def __call__(self:Predictor,
     table, # of (i, path, why), as from `_to_tables`

@@ -73,12 +73,13 @@ def _quality_section(facts):
     chart = f'<div class="beside">{histogram_svg(facts)}{table}</div>'
     return html_section('How sure, and in which light', intro, chart)
 
-# %% ../../nbs/batch/07_report.ipynb #unreadable-section
+# %% ../../nbs/batch/07_report.ipynb #problem-item
 def _problem_item(file, problem):
     "A file and what is wrong with it, without its name said twice"
     if problem.startswith(file): problem = problem[len(file):].lstrip(': ')
     return f'<li><code>{escape(file)}</code>: {escape(problem)}</li>'
 
+# %% ../../nbs/batch/07_report.ipynb #unreadable-section
 def _unreadable_section(facts, problems):
     "Which files could not be read"
     if not facts['unreadable']: return ''

@@ -318,12 +318,13 @@ def _most_frequent(facts):
     each = ' each' if len(names)>1 else ''
     return f" Most frequent: {' and '.join(names)} ({share:.1%}{each})."
 
-# %% ../../nbs/batch/05_summary.ipynb #headline
+# %% ../../nbs/batch/05_summary.ipynb #first-sentence
 def _first_sentence(facts):
     unreadable = facts['unreadable']
     unread = f'; {count_words(unreadable, "file")} could not be read' if unreadable else ''
     return f'{_verdict_words(facts)}{unread}.{_most_frequent(facts)}'
 
+# %% ../../nbs/batch/05_summary.ipynb #headline
 def headline(
     facts:dict, # from `Summary.facts`
 )->list: # of str, the most important first

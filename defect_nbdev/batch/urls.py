@@ -70,7 +70,7 @@ def url_key(
     text = f"{url}\n{info.get('size')} {state}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'big')
 
-# %% ../../nbs/batch/09_urls.ipynb #listed
+# %% ../../nbs/batch/09_urls.ipynb #list-url
 def _list_url(url):
     "Generator of InputFile for a URL"
     try:
@@ -85,6 +85,7 @@ def _list_url(url):
     except Exception as e:   # each service has its own
         raise OSError(f'{url}: cannot be listed ({e or type(e).__name__}).') from None
 
+# %% ../../nbs/batch/09_urls.ipynb #listed
 def list_inputs(
     paths, # files, folders, patterns and URLs, str or PathLike
     skip=None, # a folder that is not entered

@@ -36,7 +36,7 @@ class Arrivals(FileSystemEventHandler):
         self.pending = {}   # path -> (time of its last event, is it open for writing?)
         self.lock = threading.Lock()
 
-# %% ../../nbs/batch/08_watch.ipynb #arrivals-mark
+# %% ../../nbs/batch/08_watch.ipynb #is-wanted
 @patch
 def is_wanted(self:Arrivals,
     path:str, # of a file
@@ -46,6 +46,7 @@ def is_wanted(self:Arrivals,
     if os.path.basename(path).startswith('.'): return False
     return not (self.skip and os.path.realpath(path).startswith(self.skip + os.sep))
 
+# %% ../../nbs/batch/08_watch.ipynb #mark-complete
 @patch
 def mark_complete(self:Arrivals,
     path:str, # of a file
@@ -56,6 +57,7 @@ def mark_complete(self:Arrivals,
     if self.is_wanted(path):
         self.complete.put(path)
 
+# %% ../../nbs/batch/08_watch.ipynb #arrivals-mark
 @patch
 def mark_changed(self:Arrivals,
     path:str, # of a file
@@ -110,7 +112,7 @@ def take(self:Arrivals,
         pass
     return list(dict.fromkeys(paths))
 
-# %% ../../nbs/batch/08_watch.ipynb #inspect-complete
+# %% ../../nbs/batch/08_watch.ipynb #settle
 def _settle(arrivals, pairs):
     "Generator of the pairs to record; a file that changed while it was read has to wait again"
     for file,outcome in pairs:
@@ -121,6 +123,7 @@ def _settle(arrivals, pairs):
         elif os.path.lexists(file.path):
             yield file,outcome   # else it was deleted meanwhile
 
+# %% ../../nbs/batch/08_watch.ipynb #inspect-complete
 def _inspect_complete(results, arrivals, batch, readers, say):
     "Inspect and record the files that are complete: (how many were tried, how many recorded)"
     files = [InputFile(path, key=file_key(path)) for path in arrivals.take(4*batch)]
@@ -131,7 +134,7 @@ def _inspect_complete(results, arrivals, batch, readers, say):
         if item.error: say(printable(item.error))
     return len(files), len(pairs)
 
-# %% ../../nbs/batch/08_watch.ipynb #watching
+# %% ../../nbs/batch/08_watch.ipynb #add-existing
 @patch
 def add_existing(self:Arrivals,
     results:Results, # that know what is done
@@ -142,6 +145,7 @@ def add_existing(self:Arrivals,
         if file.path in self.pending or results.is_done(file_key(file)): continue
         self.complete.put(file.path)
 
+# %% ../../nbs/batch/08_watch.ipynb #watching
 def _inspect_until(stop, results, arrivals, paths, batch, readers, say, form, every):
     "Inspect what becomes complete; how many files, when `stop` is set"
     count,is_new,updated = 0,False,time.monotonic()

@@ -25,7 +25,7 @@ try:
 except ImportError:
     Param = None # fastcore 2 takes Annotated
 
-# %% ../../nbs/core/02_cli.ipynb #command-arguments
+# %% ../../nbs/core/02_cli.ipynb #optional-argument
 def optional_argument(
     help:str, # what the argument means
 ): # an annotation for a parameter with a default
@@ -33,6 +33,7 @@ def optional_argument(
     if Param is None: return Annotated[str, help, {'nargs':'?', 'opt':False}]
     return Param(help, str, nargs='?', opt=False)
 
+# %% ../../nbs/core/02_cli.ipynb #command-arguments
 def one_or_more(
     help:str, # what the arguments mean
 ): # an annotation for a parameter without a default
@@ -114,7 +115,7 @@ def cpu_count()->int:
     if hasattr(os, 'sched_getaffinity'): return len(os.sched_getaffinity(0))
     return os.cpu_count() # on macOS and Windows
 
-# %% ../../nbs/core/02_cli.ipynb #optional-packages
+# %% ../../nbs/core/02_cli.ipynb #import-optional
 def import_optional(
     module:str, # its name, such as onnxruntime
     extra:str, # the extra of this package that brings it, such as onnx
@@ -125,6 +126,7 @@ def import_optional(
         hint = f"pip install 'defect_nbdev[{extra}]' brings it."
         raise ImportError(f'{module} is not installed; {hint}') from None
 
+# %% ../../nbs/core/02_cli.ipynb #optional-packages
 def is_installed(
     module:str, # its name
 )->bool: # without importing it

@@ -13,7 +13,7 @@ import os
 import re
 from pathlib import Path
 
-# %% ../../nbs/core/01_files.ipynb #atomic-write
+# %% ../../nbs/core/01_files.ipynb #write-atomic
 def write_atomic(
     path, # where the file shall stand, str or PathLike
     write, # a function of the temporary path that writes it
@@ -31,6 +31,7 @@ def write_atomic(
         raise OSError(e.errno, why, str(path)) from None
     finally: _remove(temporary)
 
+# %% ../../nbs/core/01_files.ipynb #atomic-write
 def _remove(path):
     "Delete a file that may not be there; where nothing can be written, there is nothing to delete"
     try: path.unlink(missing_ok=True)
@@ -80,7 +81,7 @@ def natural_key(
     parts = re.split(r'(\d+)', name)
     return [int(part) if part.isdecimal() else part.lower() for part in parts], name
 
-# %% ../../nbs/core/01_files.ipynb #list-files
+# %% ../../nbs/core/01_files.ipynb #list-files-part
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.pgm', '.ppm'}
 
 def list_files(
@@ -92,6 +93,7 @@ def list_files(
     visible = [f for f in files if not f.name.startswith('.')]
     return sorted(visible, key=lambda f: natural_key(f.name))
 
+# %% ../../nbs/core/01_files.ipynb #list-files
 def list_folders(
     folder:Path, # to look in, not below
 )->list: # of Path, sorted

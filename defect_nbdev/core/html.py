@@ -14,7 +14,7 @@ import json
 import numpy as np
 from PIL import Image
 
-# %% ../../nbs/core/07_html.ipynb #printable
+# %% ../../nbs/core/07_html.ipynb #printable-part
 def printable(
     text, # anything with a text
 )->str: # printable Unicode only
@@ -23,19 +23,21 @@ def printable(
         return letter if letter.isprintable() else letter.encode('unicode_escape').decode()
     return ''.join(map(show, str(text)))
 
+# %% ../../nbs/core/07_html.ipynb #printable
 def escape(
     text, # anything with a text
 )->str: # for an element or an attribute in quotation marks
     "A text as HTML"
     return html.escape(printable(text), quote=True)
 
-# %% ../../nbs/core/07_html.ipynb #number-cell
+# %% ../../nbs/core/07_html.ipynb #json-pointer
 def json_pointer(
     *path, # keys and indices
 )->str: # /classes/Crazing/0
     "Where a value stands in JSON (RFC 6901)"
     return ''.join('/' + str(key).replace('~', '~0').replace('/', '~1') for key in path)
 
+# %% ../../nbs/core/07_html.ipynb #number-cell
 def number_cell(
     data, # dicts and lists of plain numbers, ready for JSON
     *path, # keys and indices that lead to the number
@@ -48,13 +50,14 @@ def number_cell(
     exact,place = escape(json.dumps(value)), escape(json_pointer(*path))
     return f'<data value="{exact}" data-at="{place}">{value:{form}}</data>'
 
-# %% ../../nbs/core/07_html.ipynb #html-table
+# %% ../../nbs/core/07_html.ipynb #html-row
 def _is_number(cell): return cell.startswith(('<data', '–'))
 
 def _html_row(cells, tag, attributes):
     inside = ''.join(f'<{tag}{a}>{cell}</{tag}>' for a,cell in zip(attributes, cells))
     return f'<tr>{inside}</tr>'
 
+# %% ../../nbs/core/07_html.ipynb #html-table-part
 def html_table(
     head, # texts; a table of settings has empty ones
     rows, # lists of HTML, as long as the head
@@ -70,6 +73,7 @@ def html_table(
     title = f'<caption>{escape(caption)}</caption>' if caption else ''
     return f'<div class="scroll"><table>{title}{top}<tbody>{body}</tbody></table></div>'
 
+# %% ../../nbs/core/07_html.ipynb #html-table
 def html_section(
     title:str, # HTML
     intro:str, # HTML of a paragraph; '' for none
@@ -79,7 +83,7 @@ def html_section(
     intro = f'<p>{intro}</p>' if intro else ''
     return f'<section><h2>{title}</h2>{intro}{"".join(parts)}</section>'
 
-# %% ../../nbs/core/07_html.ipynb #data-uri
+# %% ../../nbs/core/07_html.ipynb #image-uri
 def image_uri(
     image:Image.Image, # of Pillow
     form:str='JPEG', # or PNG
@@ -90,6 +94,7 @@ def image_uri(
     image.save(file, form, **options)
     return f'data:image/{form.lower()};base64,{base64.b64encode(file.getvalue()).decode()}'
 
+# %% ../../nbs/core/07_html.ipynb #data-uri
 def data_uri(
     image:np.ndarray, # RGB (H,W,3) uint8
     side:int=240, # longest side of the picture, pixels; a larger image is shrunk

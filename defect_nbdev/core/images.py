@@ -69,12 +69,13 @@ def check_rgb(
     raise ValueError(f"image is {kind} {getattr(image, 'shape', '')}; give RGB uint8 (H,W,3), "
                      'as read_image makes it.')
 
-# %% ../../nbs/core/03_images.ipynb #from-pil
+# %% ../../nbs/core/03_images.ipynb #refuse-large
 def _refuse_large(width, height, name, max_pixels):
     if width*height<=max_pixels: return
     size = f'{width:,}×{height:,} is {width*height/1e6:.0f} megapixels'
     raise BadImage(f'{name}: {size}, more than the {max_pixels/1e6:.0f} allowed here.')
 
+# %% ../../nbs/core/03_images.ipynb #wide-integers
 def _wide_integers(pixels, name):
     "16-bit grey, which Pillow opens as 32-bit integers"
     low,high = pixels.min(),pixels.max()
@@ -83,6 +84,7 @@ def _wide_integers(pixels, name):
         raise BadImage(f'{name}: {why}')
     return pixels.astype(np.uint16)
 
+# %% ../../nbs/core/03_images.ipynb #from-pil
 def _from_pil(
     image:Image.Image, # an opened image
     name:str, # how to call it in an error
@@ -108,7 +110,7 @@ def _decode_pil(image, name, max_pixels):
         why = f'the {image.format or "image"} data is damaged or cut short'
         raise BadImage(f'{name}: {why} ({str(e).rstrip(".")}).') from None
 
-# %% ../../nbs/core/03_images.ipynb #open-header
+# %% ../../nbs/core/03_images.ipynb #open-pil
 _pillow_lock = threading.Lock()
 
 def _open_pil(data):
@@ -120,6 +122,7 @@ def _open_pil(data):
         except Exception: return None
         finally: Image.MAX_IMAGE_PIXELS = limit
 
+# %% ../../nbs/core/03_images.ipynb #open-header
 def _tiff_size(data):
     "(width, height) from a TIFF's tags, None for another or a broken file"
     try:
@@ -130,7 +133,7 @@ def _tiff_size(data):
         return int(tags[TiffImagePlugin.IMAGEWIDTH]), int(tags[TiffImagePlugin.IMAGELENGTH])
     except Exception: return None
 
-# %% ../../nbs/core/03_images.ipynb #from-bytes
+# %% ../../nbs/core/03_images.ipynb #decode-tiff
 _MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'TIFF':(b'II*\0', b'MM\0*'), 'BMP':b'BM'}
 
 def _decode_tiff(data, name, max_pixels):
@@ -141,6 +144,7 @@ def _decode_tiff(data, name, max_pixels):
     try: return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error: return None
 
+# %% ../../nbs/core/03_images.ipynb #from-bytes
 def _from_bytes(
     data:bytes, # a whole file
     name:str, # how to call it in an error
@@ -158,12 +162,13 @@ def _from_bytes(
             raise BadImage(f'{name}: {why}')
     raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
 
-# %% ../../nbs/core/03_images.ipynb #read-whole
+# %% ../../nbs/core/03_images.ipynb #file-state
 def _file_state(path):
     "What changes when a file is written to or replaced"
     s = path.stat()
     return s.st_mode, s.st_size, s.st_mtime_ns, s.st_ino
 
+# %% ../../nbs/core/03_images.ipynb #read-unchanged
 def _read_unchanged(path):
     if path.is_dir(): raise BadImage(f'{path}: is a folder, not an image.')
     before = _file_state(path)
@@ -173,6 +178,7 @@ def _read_unchanged(path):
         raise BadImage(f'{path}: was changed while it was read; inspect it when it is finished.')
     return data
 
+# %% ../../nbs/core/03_images.ipynb #read-whole
 def read_whole(
     path, # of an image, str or PathLike
 )->bytes: # its content

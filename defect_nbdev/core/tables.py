@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .files import write_atomic
 
-# %% ../../nbs/core/09_tables.ipynb #parquet-schema
+# %% ../../nbs/core/09_tables.ipynb #import-parquet
 TABLE_FORMATS = 'csv', 'parquet'
 
 def _import_parquet():
@@ -25,6 +25,7 @@ def _import_parquet():
         raise ImportError(f'{why}; pip install pyarrow, or use a .csv file.') from None
     return pyarrow, pyarrow.parquet
 
+# %% ../../nbs/core/09_tables.ipynb #parquet-schema
 def parquet_schema(
     columns, # their names
     types:dict=None, # column -> Arrow type, such as 'string' or 'int32'; the others are 'double'
@@ -34,7 +35,7 @@ def parquet_schema(
     kinds = types or {}
     return pa.schema([(name, pa.type_for_alias(kinds.get(name, 'double'))) for name in columns])
 
-# %% ../../nbs/core/09_tables.ipynb #write-csv
+# %% ../../nbs/core/09_tables.ipynb #write-csv-part
 def _as_dict(row, columns): return row if isinstance(row, dict) else dict(zip(columns, row))
 
 def _write_csv(path, rows, columns, types):
@@ -45,6 +46,7 @@ def _write_csv(path, rows, columns, types):
         for count,row in enumerate(rows, 1): writer.writerow(row)
     return count
 
+# %% ../../nbs/core/09_tables.ipynb #write-csv
 def _write_parquet(path, rows, columns, types):
     pa,pq = _import_parquet()
     schema = parquet_schema(columns, types)
@@ -74,7 +76,7 @@ def write_table(
     write_atomic(path, lambda temporary: counts.append(write(temporary, dicts, columns, types)))
     return counts[0]
 
-# %% ../../nbs/core/09_tables.ipynb #read-csv
+# %% ../../nbs/core/09_tables.ipynb #csv-header
 def _csv_header(path, f):
     "A reader that has read the names of the columns"
     try:
@@ -86,6 +88,7 @@ def _csv_header(path, f):
         raise ValueError(f'{path}: is no table that can be read ({e}); {hint}.') from None
     return reader
 
+# %% ../../nbs/core/09_tables.ipynb #read-csv
 def _open_csv(path): return open(path, encoding='utf-8-sig', errors='surrogateescape', newline='')
 
 def _read_csv(path, columns):
@@ -98,12 +101,13 @@ def _read_csv(path, columns):
             line = f'{path}, line {reader.line_num}'
             raise ValueError(f'{line}: is no table that can be read ({e}).') from None
 
-# %% ../../nbs/core/09_tables.ipynb #read-parquet
+# %% ../../nbs/core/09_tables.ipynb #open-parquet
 def _open_parquet(path):
     pq = _import_parquet()[1]
     try: return pq.ParquetFile(path)
     except (OSError, ValueError) as e: raise _damaged(path, e) from None
 
+# %% ../../nbs/core/09_tables.ipynb #read-parquet
 def _damaged(path, error):
     return ValueError(f'{path}: the Parquet data is damaged ({str(error).splitlines()[0]}).')
 
@@ -114,7 +118,7 @@ def _read_parquet(path, columns):
             for batch in table.iter_batches(4096, columns=names): yield from batch.to_pylist()
         except (OSError, ValueError) as e: raise _damaged(path, e) from None
 
-# %% ../../nbs/core/09_tables.ipynb #read-rows
+# %% ../../nbs/core/09_tables.ipynb #table-columns
 def _is_parquet(path):
     with open(path, 'rb') as f: start = f.read(4)
     return start==b'PAR1' or Path(path).suffix.lower()=='.parquet'
@@ -127,6 +131,7 @@ def table_columns(
         with _open_parquet(path) as table: return table.schema_arrow.names
     with _open_csv(path) as f: return list(_csv_header(path, f).fieldnames or [])
 
+# %% ../../nbs/core/09_tables.ipynb #read-rows
 def read_rows(
     path, # of a CSV or Parquet file
     columns=None, # the names of those wanted, where the table has them; None for all

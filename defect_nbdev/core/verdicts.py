@@ -19,7 +19,7 @@ VERDICT_MEANINGS = { # one clause for a legend
     'unknown':'unlike anything the model learned from; its answer does not count',
     '':'the model says no more than the class'}
 
-# %% ../../nbs/core/08_verdicts.ipynb #colors
+# %% ../../nbs/core/08_verdicts.ipynb #verdict-class
 VERDICT_COLORS = { # class in a style sheet -> (on a light page, on a dark page)
     'accept':('#2f6f9f', '#6fb1e0'), 'review':('#b35c00', '#f0a948'),
     'unknown':('#7b3fa0', '#c09be6'),
@@ -31,6 +31,7 @@ def verdict_class(
     "The class of a verdict in a style sheet"
     return verdict or 'plain'
 
+# %% ../../nbs/core/08_verdicts.ipynb #colors
 def verdict_css(
     dark:bool=False, # for a dark page
 )->str: # --accept:#2f6f9f;--review:…

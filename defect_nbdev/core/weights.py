@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .files import write_atomic
 
-# %% ../../nbs/core/05_weights.ipynb #read-weights
+# %% ../../nbs/core/05_weights.ipynb #load
 def _load(path):
     from safetensors.torch import load_file # slow: torch
     import torch # slow: torch
@@ -23,6 +23,7 @@ def _load(path):
         why = f'not a weights file that can be read safely ({str(e).splitlines()[0]}).'
         raise ValueError(f'{path}: {why}') from None
 
+# %% ../../nbs/core/05_weights.ipynb #read-weights
 def _without_counters(state):
     "A batch norm's count of batches is no weight"
     return {k: v for k,v in state.items() if not k.endswith('num_batches_tracked')}
@@ -42,7 +43,7 @@ def _read_weights(
     tensors = {k.removeprefix('module.'): v for k,v in weights.items() if hasattr(v, 'dtype')}
     return _without_counters(tensors)
 
-# %% ../../nbs/core/05_weights.ipynb #match-weights
+# %% ../../nbs/core/05_weights.ipynb #fits-by-name
 _CLASSIFIER = re.compile(r'(fc|classifier|head|last_linear|pre_logits|_fc)(\.|$)')
 
 def _fits_by_name(theirs, ours):
@@ -50,6 +51,7 @@ def _fits_by_name(theirs, ours):
     same = all(k in theirs and theirs[k].shape==v.shape for k,v in ours.items())
     return same and all(k in ours or _CLASSIFIER.match(k) for k in theirs)
 
+# %% ../../nbs/core/05_weights.ipynb #fits-by-order
 def _kind(name): return name.rpartition('.')[2] # weight, bias, running_mean, running_var
 
 def _fits_by_order(theirs, ours):
@@ -61,6 +63,7 @@ def _fits_by_order(theirs, ours):
     rest = list(theirs.values())[len(ours):]
     return same and len(rest)<=2 and all(v.ndim<=2 for v in rest)
 
+# %% ../../nbs/core/05_weights.ipynb #match-weights
 def _match_weights(
     theirs:dict, # name -> tensor, from a file
     ours:dict, # name -> tensor, a timm network's state without classifier

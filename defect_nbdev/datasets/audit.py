@@ -49,7 +49,7 @@ def random_leak(
         shares.append(leaked(overlaps, judges)[judges].mean())
     return float(np.mean(shares)),float(np.std(shares))
 
-# %% ../../nbs/datasets/05_audit.ipynb #audit-parts
+# %% ../../nbs/datasets/05_audit.ipynb #part-leaks
 def _part_leaks(overlaps, samples):
     "Per part that judges: its images, and those with a twin in the training part"
     parts = np.array([s.split or '' for s in samples])
@@ -62,6 +62,7 @@ def _part_leaks(overlaps, samples):
         out[part] = {'n':int(judges.sum()), 'leaked':int(hit.sum())}
     return out
 
+# %% ../../nbs/datasets/05_audit.ipynb #audit-parts
 def _by_class(samples, twin, groups):
     "Per class: its images, those with a twin, its groups and the largest of them"
     labels = np.array([s.label for s in samples])
@@ -73,7 +74,7 @@ def _by_class(samples, twin, groups):
                   'groups':len(set(groups[own])), 'largest':int(np.bincount(groups[own]).max())}
     return out
 
-# %% ../../nbs/datasets/05_audit.ipynb #audit-files
+# %% ../../nbs/datasets/05_audit.ipynb #duplicates
 def _duplicates(prints):
     "Lists of files with the same bytes"
     root = common_root(prints.samples)
@@ -82,6 +83,7 @@ def _duplicates(prints):
         same.setdefault(sha, []).append(s.path.relative_to(root).as_posix())
     return [files for files in same.values() if len(files)>1]
 
+# %% ../../nbs/datasets/05_audit.ipynb #audit-files
 def _boxes(samples):
     "How many images have boxes, boxes of several classes, boxes but none of their own class"
     labels = [{b.label for b in s.boxes} for s in samples]
@@ -115,12 +117,13 @@ def audit(
     }
     return report, samples, overlaps
 
-# %% ../../nbs/datasets/05_audit.ipynb #places
+# %% ../../nbs/datasets/05_audit.ipynb #rotate
 def _rotate(dy, dx, turns):
     "A shift after quarter turns, as `np.rot90` turns"
     for _ in range(turns%4): dy,dx = -dx,dy
     return dy,dx
 
+# %% ../../nbs/datasets/05_audit.ipynb #places
 def _places(overlaps, first):
     "(dy, dx, quarter turns) of every image of a group, in the frame of the first one"
     neighbours = {}
@@ -180,12 +183,13 @@ def plot_groups(
         ax.set_title(f'{samples[first].label}: {count} images', fontsize=9)
     return fig
 
-# %% ../../nbs/datasets/05_audit.ipynb #audit-lines
+# %% ../../nbs/datasets/05_audit.ipynb #listed
 def _listed(items, what, most=5):
     "At most `most` of them, one a line"
     for item in items[:most]: yield f'{what}: {item}'
     if len(items)>most: yield f'  … and {len(items)-most} more'
 
+# %% ../../nbs/datasets/05_audit.ipynb #audit-lines
 def _class_lines(report):
     "The table of classes"
     def line(name, images, twin, groups, rest):
@@ -197,7 +201,7 @@ def _class_lines(report):
     pairs = f"   {report['pairs']} pairs show the same metal{across}"
     yield line('all', report['n'], report['with_twin'], report['groups'], pairs)
 
-# %% ../../nbs/datasets/05_audit.ipynb #audit-words
+# %% ../../nbs/datasets/05_audit.ipynb #leak-lines
 def _leak_lines(report):
     "How much the splits leak"
     for part,v in report['leak_on_disk'].items():
@@ -207,6 +211,7 @@ def _leak_lines(report):
     yield (f'a random 80/20 split: {mean:.0%} ± {spread:.0%} of the judging images would have '
            'a twin in training (20 draws)')
 
+# %% ../../nbs/datasets/05_audit.ipynb #audit-words
 def _audit_lines(report):
     "An audit in words"
     parts = ', '.join(f'{k} {v}' for k,v in report['parts'].items())

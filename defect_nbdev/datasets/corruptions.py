@@ -35,7 +35,7 @@ def song_yan(
     x = check_rgb(image).astype(np.float64)
     return ((x - x.mean())/(x.std() or 1)*_STD + _MEAN).astype(np.float32)
 
-# %% ../../nbs/datasets/06_corruptions.ipynb #noisy
+# %% ../../nbs/datasets/06_corruptions.ipynb #to-uint8
 def _generator(name, seed):
     "The same randomness for the same name and seed, whatever the strength"
     return np.random.default_rng([zlib.crc32(name.encode()), seed])
@@ -44,6 +44,7 @@ def _to_uint8(values):
     "Rounded and clipped to 0…255"
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
+# %% ../../nbs/datasets/06_corruptions.ipynb #noisy
 def noisy(
     image:np.ndarray, # (H,W,3) uint8
     db:float, # signal-to-noise ratio in decibels; inf for none
@@ -68,7 +69,7 @@ CORRUPTIONS = { # name -> strength at severity 1 to 5
     'scale':(1.1, 1.2, 1.35, 1.6, 2), # nearer or farther by this factor
 }
 
-# %% ../../nbs/datasets/06_corruptions.ipynb #blur
+# %% ../../nbs/datasets/06_corruptions.ipynb #disk
 _FINE = 8 # kernels are drawn this many times finer than the pixels
 
 def _disk(radius):
@@ -79,6 +80,7 @@ def _disk(radius):
     disk = inside.reshape(k, _FINE, k, _FINE).mean((1,3))
     return (disk/disk.sum()).astype(np.float32)
 
+# %% ../../nbs/datasets/06_corruptions.ipynb #blur
 def _streak(radius, sigma, angle):
     "What a point in motion looks like: (K,K) float32, sum 1, centre of gravity in the middle"
     t = np.arange(0, 2*radius + 1e-9, 1/_FINE)
@@ -104,13 +106,14 @@ def _motion(image, streak, rng):
     radius,sigma = np.multiply(streak, _relative_side(image))
     return _blur(image, _streak(radius, sigma, rng.uniform(0, 2*np.pi)))
 
-# %% ../../nbs/datasets/06_corruptions.ipynb #tone
+# %% ../../nbs/datasets/06_corruptions.ipynb #brightness
 def _sign(rng):
     "Which of two directions"
     return 1 if rng.random()<.5 else -1
 
 def _brightness(image, share, rng): return _to_uint8(image + 255.*share*_sign(rng))
 
+# %% ../../nbs/datasets/06_corruptions.ipynb #gamma
 def _contrast(image, left, rng):
     mean = image.mean((0,1), keepdims=True)
     return _to_uint8((image - mean)*left + mean)
@@ -119,6 +122,7 @@ def _gamma(image, exponent, rng):
     curve = 255*(np.arange(256)/255)**(exponent**_sign(rng))
     return cv2.LUT(image, _to_uint8(curve))
 
+# %% ../../nbs/datasets/06_corruptions.ipynb #tone
 def _jpeg(image, quality, rng):
     bgr = image[...,::-1]   # OpenCV wants BGR
     _,code = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -138,7 +142,7 @@ def _warp(image, angle, scale):
 def _rotation(image, degrees, rng): return _warp(image, degrees*_sign(rng), 1)
 def _scale(image, factor, rng): return _warp(image, 0, factor**_sign(rng))
 
-# %% ../../nbs/datasets/06_corruptions.ipynb #corrupt
+# %% ../../nbs/datasets/06_corruptions.ipynb #strength
 _APPLY = {
     'defocus':_defocus, 'motion':_motion, 'brightness':_brightness, 'contrast':_contrast,
     'gamma':_gamma, 'jpeg':_jpeg, 'rotation':_rotation, 'scale':_scale,
@@ -152,6 +156,7 @@ def _strength(name, severity):
         raise ValueError(f'severity is {severity}; give a whole number from 1 to 5.')
     return CORRUPTIONS[name][int(severity)-1]
 
+# %% ../../nbs/datasets/06_corruptions.ipynb #corrupt
 def corrupt(
     image:np.ndarray, # (H,W,3) uint8, left as it is
     name:str, # one of CORRUPTIONS

@@ -31,12 +31,13 @@ def letters_and_digits(
     "What is left of a name without case, spaces and signs"
     return re.sub(r'[^a-z0-9]', '', name.lower())
 
-# %% ../../nbs/datasets/01_layouts.ipynb #class-name
+# %% ../../nbs/datasets/01_layouts.ipynb #spellings
 def _spellings(name):
     "How NEU's downloads write a class: with or without the plural, or 'rolled' alone"
     first = [name.split('-')[0]] if '-' in name else []
     return map(letters_and_digits, [name, NEU_FOLDERS[name], name.rstrip('s'), *first])
 
+# %% ../../nbs/datasets/01_layouts.ipynb #class-name
 _BY_SPELLING = {spelling: name for name in NEU_CLASSES for spelling in _spellings(name)}
 
 def class_name(
@@ -47,7 +48,7 @@ def class_name(
     if spelling in _ABBREVIATIONS: return _ABBREVIATIONS[spelling]
     return _BY_SPELLING.get(letters_and_digits(spelling), spelling)
 
-# %% ../../nbs/datasets/01_layouts.ipynb #sample
+# %% ../../nbs/datasets/01_layouts.ipynb #box
 class Box(NamedTuple):
     "A rectangle around a defect, in pixels of the file as stored"
     label:str # display name of the class
@@ -56,6 +57,7 @@ class Box(NamedTuple):
     xmax:int # right edge, outside
     ymax:int # lower edge, outside
 
+# %% ../../nbs/datasets/01_layouts.ipynb #sample
 @dataclass(frozen=True)
 class Sample:
     "One image file and what is known about it"
@@ -104,13 +106,14 @@ def _neu_files(folder, split=None):
     samples = [Sample(file, _class_of_file(file), split) for file in list_files(folder)]
     return [sample for sample in samples if sample.label in NEU_CLASSES]
 
-# %% ../../nbs/datasets/01_layouts.ipynb #read-boxes
+# %% ../../nbs/datasets/01_layouts.ipynb #read-box
 def _read_box(element):
     "A VOC object; AttributeError, TypeError or ValueError if something is missing"
     box = element.find('bndbox')
     corners = [round(float(box.findtext(key))) for key in ('xmin','ymin','xmax','ymax')]
     return Box(class_name(element.findtext('name')), *corners)
 
+# %% ../../nbs/datasets/01_layouts.ipynb #read-boxes-part
 def read_boxes(
     path:Path, # a Pascal VOC file
 )->tuple: # of `Box`, empty if the file names no object
@@ -123,6 +126,7 @@ def read_boxes(
         why = 'an object lacks its name or one of xmin, ymin, xmax, ymax.'
         raise ValueError(f'{path}: {why}') from None
 
+# %% ../../nbs/datasets/01_layouts.ipynb #read-boxes
 def _with_boxes(samples, folder, problems):
     "Give samples the boxes that stand in `folder` under the image's name"
     for sample in samples:
@@ -132,7 +136,7 @@ def _with_boxes(samples, folder, problems):
             problems.append(str(e))
             yield sample
 
-# %% ../../nbs/datasets/01_layouts.ipynb #layout-readers
+# %% ../../nbs/datasets/01_layouts.ipynb #class-folders
 _NO_CLASSES = 'images', 'labels', 'annotations' # folders of another layout
 
 def _class_folders(root, problems, split=None):
@@ -146,6 +150,7 @@ def _class_folders(root, problems, split=None):
         samples += found
     return samples
 
+# %% ../../nbs/datasets/01_layouts.ipynb #layout-readers
 def _split_folders(root, problems):
     "split/class/file"
     samples = []
@@ -154,7 +159,7 @@ def _split_folders(root, problems):
         if split: samples += _class_folders(folder, problems, split)
     return samples
 
-# %% ../../nbs/datasets/01_layouts.ipynb #neu-layout-readers
+# %% ../../nbs/datasets/01_layouts.ipynb #neu-det
 def _neu_det(root, problems):
     "split/images/class/file + split/annotations/file.xml"
     samples = []
@@ -167,13 +172,14 @@ def _neu_det(root, problems):
         samples += _with_boxes(found, folder/'annotations', problems)
     return samples
 
+# %% ../../nbs/datasets/01_layouts.ipynb #neu-layout-readers
 def _flat(root, problems):
     "Cr_1.bmp … in one folder, or in IMAGES beside ANNOTATIONS; only names that NEU uses"
     inner = {folder.name.lower(): folder for folder in list_folders(root)}
     samples = _neu_files(inner.get('images', root))
     return list(_with_boxes(samples, inner.get('annotations', root), problems))
 
-# %% ../../nbs/datasets/01_layouts.ipynb #recognise
+# %% ../../nbs/datasets/01_layouts.ipynb #class-order
 LAYOUTS = { # in the order in which they are tried
     'NEU-DET':_neu_det, 'split folders':_split_folders, 'flat NEU-CLS':_flat,
     'class folders':_class_folders}
@@ -182,6 +188,7 @@ def _class_order(name): # NEU's classes in their own order, others after them by
     place = NEU_CLASSES.index(name) if name in NEU_CLASSES else len(NEU_CLASSES)
     return place, name.lower()
 
+# %% ../../nbs/datasets/01_layouts.ipynb #recognise
 def _recognise(root):
     "The samples of a folder by the first reader that finds some, or None"
     for layout,reader in LAYOUTS.items():

@@ -45,13 +45,14 @@ def _overlap_windows(
     inside = (rows>=s) & (rows<n+s) & (abs(s)<=reach)
     return inside.astype(np.float32), shift
 
-# %% ../../nbs/datasets/03_leakage.ipynb #best-shifts
+# %% ../../nbs/datasets/03_leakage.ipynb #inverse-norms
 def _inverse_norms(squares, window, least):
     "1/√energy of each texture's part in the overlap, for every shift; 0 where that is too small"
     area = window.sum(1)[:,None]*window.sum(1)
     energy = (window@squares@window.T).clamp(min=1e-3)
     return energy.rsqrt()*(area>=least*squares[0].numel())
 
+# %% ../../nbs/datasets/03_leakage.ipynb #best-shifts
 def best_shifts(
     textures:np.ndarray, # (N,n,n) from `texture`
     pairs:np.ndarray, # (P,2) which to compare
@@ -90,13 +91,14 @@ def overlapping_parts(
     b = second[max(0,-dy):n+min(0,-dy), max(0,-dx):n+min(0,-dx)]
     return a, b
 
-# %% ../../nbs/datasets/03_leakage.ipynb #tile-agreement
+# %% ../../nbs/datasets/03_leakage.ipynb #median-correlation
 def _median_correlation(a, b, tiles):
     "Of the tiles of two equal parts; -1 where they are too small"
     if min(a.shape)<2*tiles: return -1.
     def mean(v): return cv2.resize(v, (tiles,tiles), interpolation=cv2.INTER_AREA)
     return float(np.median(mean(a*b)/np.sqrt(mean(a*a)*mean(b*b)+1e-9)))
 
+# %% ../../nbs/datasets/03_leakage.ipynb #tile-agreement
 def tile_agreement(
     a:np.ndarray, # texture (n,n)
     b:np.ndarray, # texture (n,n)
@@ -123,19 +125,21 @@ class Overlap:
         "Size of the overlap"
         return (1-abs(self.dy))*(1-abs(self.dx))
 
-# %% ../../nbs/datasets/03_leakage.ipynb #checked
+# %% ../../nbs/datasets/03_leakage.ipynb #check-labels
 def _check_labels(n, labels):
     "One label per image as an array"
     labels = np.zeros(n, int) if labels is None else np.asarray(labels)
     if len(labels)!=n: raise ValueError(f'{len(labels)} labels were given for {n} images.')
     return labels
 
+# %% ../../nbs/datasets/03_leakage.ipynb #check-pairs
 def _check_pairs(n, pairs):
     if pairs is None or not len(pairs): return
     low,high = np.min(pairs),np.max(pairs)
     if low<0 or high>=n:
         raise ValueError(f'the pairs name images {low} to {high}, but there are {n}.')
 
+# %% ../../nbs/datasets/03_leakage.ipynb #checked
 def _check_sizes(images, turns):
     sizes = {np.shape(images[k])[:2] for k in range(len(images))}
     hint = 'give images of one size, taken at one scale.'
@@ -146,7 +150,7 @@ def _check_sizes(images, turns):
     if {1,3} & set(turns) and any(h!=w for h,w in sizes):
         raise ValueError(f'quarter turns need square images; {hint}')
 
-# %% ../../nbs/datasets/03_leakage.ipynb #blocks
+# %% ../../nbs/datasets/03_leakage.ipynb #chosen-blocks
 def _chosen_blocks(labels, pairs, size):
     "The pairs of a list that have one label, sorted, each once, in portions"
     pairs = np.sort(np.asarray(pairs, int).reshape(-1, 2), 1)
@@ -155,6 +159,7 @@ def _chosen_blocks(labels, pairs, size):
     pairs = pairs[pairs[:,0]<pairs[:,1]]
     yield from np.array_split(pairs, len(pairs)//size + 1)
 
+# %% ../../nbs/datasets/03_leakage.ipynb #all-blocks
 def _all_blocks(labels, side):
     "All pairs with one label, as the pairs between two portions of images"
     for label in np.unique(labels):
@@ -164,6 +169,7 @@ def _all_blocks(labels, side):
             i,j = np.meshgrid(rows, cols, indexing='ij')
             yield np.stack([i[i<j], j[i<j]], 1)
 
+# %% ../../nbs/datasets/03_leakage.ipynb #blocks
 def _blocks(
     labels:np.ndarray, # (N,)
     pairs:np.ndarray|None=None, # (P,2) a choice of pairs; None for all
@@ -173,7 +179,7 @@ def _blocks(
     blocks = _all_blocks(labels, side) if pairs is None else _chosen_blocks(labels, pairs, 8*side)
     yield from (block for block in blocks if len(block))
 
-# %% ../../nbs/datasets/03_leakage.ipynb #overlap-pairs
+# %% ../../nbs/datasets/03_leakage.ipynb #texture-cache
 _COARSE,_FINE = 48,100 # sides of the textures for the search and for the tiles, pixels
 
 def _texture_cache(images, size):
@@ -181,6 +187,7 @@ def _texture_cache(images, size):
     def get(number, turn): return texture(np.rot90(images[number], turn), size)
     return get
 
+# %% ../../nbs/datasets/03_leakage.ipynb #overlap-pairs
 def _shifts_of_block(coarse, block, turn, least):
     "Correlation and shift of each pair of a block, the second images turned"
     first,i = np.unique(block[:,0], return_inverse=True)
@@ -217,7 +224,7 @@ def overlap_pairs(
         for turn in turns: search(block, turn)
     return [found[pair] for pair in sorted(found)]
 
-# %% ../../nbs/datasets/03_leakage.ipynb #grain-points
+# %% ../../nbs/datasets/03_leakage.ipynb #peaks
 def _peaks(strength, half, most):
     "(y,x) of the strongest local maxima, whole patches only and none in flat places"
     is_peak = strength==cv2.dilate(strength, np.ones((5,5), np.uint8))
@@ -226,6 +233,7 @@ def _peaks(strength, half, most):
     strongest = np.argsort(-strength[y+half,x+half], kind='stable')[:most]
     return y[strongest], x[strongest]
 
+# %% ../../nbs/datasets/03_leakage.ipynb #grain-points
 def grain_points(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     most:int=100, # points, the strongest
@@ -241,7 +249,7 @@ def grain_points(
 
 def _unit_length(rows): return rows/np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
 
-# %% ../../nbs/datasets/03_leakage.ipynb #codes
+# %% ../../nbs/datasets/03_leakage.ipynb #points
 class _Points(NamedTuple):
     "Points of many images"
     image:np.ndarray # (K,) int32, the image of each
@@ -249,6 +257,7 @@ class _Points(NamedTuple):
     code:np.ndarray # (K,dims) float16, of length 1
     def take(self, which): return _Points(*(values[which] for values in self))
 
+# %% ../../nbs/datasets/03_leakage.ipynb #principal-directions
 def _principal_directions(images, dims, sample=1000):
     "The directions in which the patches of some of these images differ most, (256,dims)"
     drawn = np.random.default_rng(0).permutation(len(images))[:sample]
@@ -256,6 +265,7 @@ def _principal_directions(images, dims, sample=1000):
     spread = sum(p.T@p for p in patches)
     return np.ascontiguousarray(np.linalg.eigh(spread)[1][:,::-1][:,:dims])
 
+# %% ../../nbs/datasets/03_leakage.ipynb #codes
 def _encode(images, numbers, directions, turn=0):
     "The points of some images, turned by quarters first"
     parts = []
@@ -266,7 +276,7 @@ def _encode(images, numbers, directions, turn=0):
         parts.append((owner, position.astype(np.int16), code.astype(np.float16)))
     return _Points(*map(np.concatenate, zip(*parts)))
 
-# %% ../../nbs/datasets/03_leakage.ipynb #cells
+# %% ../../nbs/datasets/03_leakage.ipynb #sort-into-cells
 def _sort_into_cells(codes, centres, nearest):
     "(point of each entry, cell by cell; where each cell begins among the entries, and the end)"
     import torch # slow: torch
@@ -278,6 +288,7 @@ def _sort_into_cells(codes, centres, nearest):
     starts = torch.searchsorted(cell[order], torch.arange(len(centres)+1))
     return (order//nearest).numpy(), starts.tolist()
 
+# %% ../../nbs/datasets/03_leakage.ipynb #cells
 def _best_in_cell(query, index, alike, nearest):
     "(query point, index point) of the pairs in one cell that are alike enough"
     import torch # slow: torch
@@ -329,13 +340,14 @@ def _vote(
     pair = np.unique(np.concatenate(agreed))
     return np.sort(np.stack([pair>>24, pair & (2**24-1)], 1), 1)
 
-# %% ../../nbs/datasets/03_leakage.ipynb #candidate-pairs
+# %% ../../nbs/datasets/03_leakage.ipynb #index
 class _Index(NamedTuple):
     "Points of all images, sorted into cells"
     points:_Points # in the order of the cells
     starts:list # where each cell begins, and the end
     centres:np.ndarray # (C,dims) float32
 
+# %% ../../nbs/datasets/03_leakage.ipynb #candidate-pairs
 def _build_index(points, nearest):
     "About 2√K cells for K points, their centres drawn at random"
     import torch # slow: torch

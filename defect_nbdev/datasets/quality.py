@@ -52,12 +52,13 @@ def _sharpness(grey):
         ratios.append((far-1)*max(two-one, 0)/max(whole-one, .02*whole, 1e-9))
     return min(ratios)
 
-# %% ../../nbs/datasets/07_quality.ipynb #measure
+# %% ../../nbs/datasets/07_quality.ipynb #clipped
 def _clipped(image):
     "Share of black or white pixels"
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     return (grey.size - cv2.countNonZero(cv2.inRange(grey, 1, 254)))/grey.size
 
+# %% ../../nbs/datasets/07_quality.ipynb #channel-range
 def _channel_range(image):
     "Mean distance between a pixel's highest and lowest channel"
     r,g,b = cv2.split(image)
@@ -65,6 +66,7 @@ def _channel_range(image):
     lowest = cv2.min(cv2.min(r, g), b)
     return cv2.mean(cv2.subtract(highest, lowest))[0]
 
+# %% ../../nbs/datasets/07_quality.ipynb #measure
 def measure(
     image:np.ndarray, # RGB (H,W,3) uint8, as `read_image` gives it
 )->Quality: # of this image
@@ -128,7 +130,7 @@ def describe_flags(
     "What is wrong with an image, by how much, and what to do"
     return [_SENTENCES[flag].format(q=quality, l=limits) for flag in flags(quality, limits)]
 
-# %% ../../nbs/datasets/07_quality.ipynb #limits-check
+# %% ../../nbs/datasets/07_quality.ipynb #wrong-limit
 _HIGHEST = Limits(255, 255, 127.5, 1, math.inf, math.inf, 255, math.inf)
 
 def _wrong_limit(name, value):
@@ -138,6 +140,7 @@ def _wrong_limit(name, value):
     to = f' to {highest:g}' if math.isfinite(highest) else ''
     return f'{name} is {value!r}; give a number from 0{to}.'
 
+# %% ../../nbs/datasets/07_quality.ipynb #limits-check
 def _wrong_limits(d):
     "What is wrong with a dict of limits, None if nothing"
     if not isinstance(d, dict): return f'expected an object with names, got {type(d).__name__}.'
@@ -152,12 +155,13 @@ def _wrong_limits(d):
                 f"which is {d['brightness_max']}.")
     return None
 
-# %% ../../nbs/datasets/07_quality.ipynb #limits-dict
+# %% ../../nbs/datasets/07_quality.ipynb #to-dict
 @patch
 def to_dict(self:Limits)->dict: # name -> number
     "For a model's quality.json"
     return self._asdict()
 
+# %% ../../nbs/datasets/07_quality.ipynb #limits-dict
 @patch(cls_method=True)
 def from_dict(cls:Limits,
     d:dict, # from `to_dict`; names it does not know are left alone
@@ -167,7 +171,7 @@ def from_dict(cls:Limits,
     if why: raise ValueError(why)
     return cls(**{name:d[name] for name in cls._fields})
 
-# %% ../../nbs/datasets/07_quality.ipynb #save-limits
+# %% ../../nbs/datasets/07_quality.ipynb #save-limits-part
 QUALITY_FORMAT = 1 # raised when an older version of this package could misread the file
 
 def save_limits(
@@ -181,6 +185,7 @@ def save_limits(
     text = json.dumps({'format':QUALITY_FORMAT, **d}, indent=2)
     write_text(folder/'quality.json', text + '\n')
 
+# %% ../../nbs/datasets/07_quality.ipynb #save-limits
 def load_limits(
     folder, # a model's
 )->Limits|None: # None if the folder has no quality.json
@@ -191,13 +196,14 @@ def load_limits(
     try: return Limits.from_dict(d)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
-# %% ../../nbs/datasets/07_quality.ipynb #fit-limits
+# %% ../../nbs/datasets/07_quality.ipynb #checked-share
 def _checked_share(share, margin):
     "Refuse a share or margin that cannot be"
     if not 0<=share<.5: raise ValueError(f'share is {share}; give 0 or more, and less than 0.5.')
     if not (margin>=0 and math.isfinite(margin)):
         raise ValueError(f'margin is {margin}; give 0 or more.')
 
+# %% ../../nbs/datasets/07_quality.ipynb #fit-limits
 def fit_limits(
     images, # iterable of RGB (H,W,3) uint8: what a model learned from, not augmented
     share:float=.002, # of the images, left out at either end, in [0,0.5)

@@ -22,7 +22,7 @@ from ..core.models import find_model
 from .layouts import Samples, read_samples
 from .leakage import Overlap, overlap_pairs, strip_groups
 
-# %% ../../nbs/datasets/04_splits.ipynb #fingerprints
+# %% ../../nbs/datasets/04_splits.ipynb #fingerprints-part
 @dataclass(frozen=True)
 class Fingerprints:
     "What the files of a folder are, without their pixels"
@@ -30,11 +30,13 @@ class Fingerprints:
     sha256:tuple # of each file's bytes, in hexadecimal
     sizes:tuple # (height, width) of each, pixels
 
+# %% ../../nbs/datasets/04_splits.ipynb #fingerprint
 def _fingerprint(sample):
     "(hash, size) of a file, or what is wrong with it"
     try: return file_sha256(sample.path), read_image(sample.path).shape[:2]
     except (BadImage, OSError) as e: return str(e)
 
+# %% ../../nbs/datasets/04_splits.ipynb #fingerprints
 def fingerprints(
     samples:Samples, # as read from a folder
 )->Fingerprints: # of every readable file
@@ -46,7 +48,7 @@ def fingerprints(
     kept = replace(samples, samples=kept, problems=samples.problems + problems)
     return Fingerprints(kept, hashes, sizes)
 
-# %% ../../nbs/datasets/04_splits.ipynb #find-overlaps
+# %% ../../nbs/datasets/04_splits.ipynb #same-metal
 def _same_metal(prints, across):
     "Overlaps of images of one size and, unless `across`, of one class: (i,j) -> Overlap"
     samples = prints.samples
@@ -61,6 +63,7 @@ def _same_metal(prints, across):
             found[i,j] = replace(o, i=i, j=j)
     return found
 
+# %% ../../nbs/datasets/04_splits.ipynb #find-overlaps
 def find_overlaps(
     prints:Fingerprints, # of a folder
     across:bool=False, # compare images of different classes too
@@ -94,7 +97,7 @@ def grouped_kfold(
     for i,(_,judging) in enumerate(splitter.split(labels, labels, groups)): folds[judging] = i
     return folds
 
-# %% ../../nbs/datasets/04_splits.ipynb #grouped-split
+# %% ../../nbs/datasets/04_splits.ipynb #check-divisible
 def _check_divisible(labels, groups):
     "Every class must have two pieces of metal"
     for c in np.unique(labels):
@@ -104,6 +107,7 @@ def _check_divisible(labels, groups):
                 'none of them can judge what was learned from the others; add images of other '
                 'metal, or split at random.')
 
+# %% ../../nbs/datasets/04_splits.ipynb #grouped-split
 def _both_sides(judges, labels, groups):
     "Let the smallest group of a class change sides where a side lacks the class"
     for side in (True, False):
@@ -133,12 +137,13 @@ def grouped_split(
     judges = min((folds==i for i in range(k)), key=distance)
     return _both_sides(judges if share<=.5 else ~judges, labels, groups)
 
-# %% ../../nbs/datasets/04_splits.ipynb #hold-out
+# %% ../../nbs/datasets/04_splits.ipynb #with-parts
 def _with_parts(samples, parts):
     "The same samples, each marked with its part"
     marked = tuple(replace(s, split=part) for s,part in zip(samples, parts))
     return replace(samples, samples=marked)
 
+# %% ../../nbs/datasets/04_splits.ipynb #hold-out
 def hold_out(
     samples:Samples, # to be divided
     share:float=.2, # of every class, at least one image
@@ -166,7 +171,7 @@ def set_aside(
         latest[group] = max(latest.get(group, 0), _RANK[part])
     return ['aside' if _RANK[part]<latest[group] else part for part,group in zip(parts, groups)]
 
-# %% ../../nbs/datasets/04_splits.ipynb #divide
+# %% ../../nbs/datasets/04_splits.ipynb #separate-whole-classes
 SPLITS = ('auto', 'grouped', 'folder', 'random')
 
 def _separate_whole_classes(samples, groups):
@@ -179,6 +184,7 @@ def _separate_whole_classes(samples, groups):
     alone[free] = alone.max() + 1 + np.arange(free.sum())
     return whole, alone
 
+# %% ../../nbs/datasets/04_splits.ipynb #divide
 def _grouped_parts(samples, groups, seed, whole):
     "Parts of images none of which is a test image, and a sentence"
     judges = grouped_split([s.label for s in samples], groups, seed=seed)
@@ -214,7 +220,7 @@ def divide(
     if split in ('auto', 'grouped'): parts = set_aside(parts, groups)
     return _with_parts(samples, parts), how
 
-# %% ../../nbs/datasets/04_splits.ipynb #manifest
+# %% ../../nbs/datasets/04_splits.ipynb #entry
 MANIFEST_FORMAT = 1  # raised when an older version of this package could misread a manifest
 
 @dataclass(frozen=True)
@@ -226,6 +232,7 @@ class Entry:
     group:int # images of one group show the same metal
     part:str # 'train', 'validation', 'test' or 'aside'
 
+# %% ../../nbs/datasets/04_splits.ipynb #manifest
 @dataclass(frozen=True)
 class SplitManifest:
     "Who learned and who judged"
@@ -237,7 +244,7 @@ class SplitManifest:
         "The images of one part"
         return [e for e in self.images if e.part==name]
 
-# %% ../../nbs/datasets/04_splits.ipynb #make-manifest
+# %% ../../nbs/datasets/04_splits.ipynb #common-root
 def common_root(
     samples, # of Sample, at least one
 )->Path: # a folder
@@ -245,6 +252,7 @@ def common_root(
     first = samples[0].path.parent
     return next(p for p in (first, *first.parents) if all(p in s.path.parents for s in samples))
 
+# %% ../../nbs/datasets/04_splits.ipynb #make-manifest
 def make_manifest(
     samples:Samples, # as read from a folder
     split:str='auto', # one of SPLITS
@@ -262,7 +270,7 @@ def make_manifest(
         for s,sha,group in zip(marked, prints.sha256, groups))
     return SplitManifest(entries, how, split, seed), marked
 
-# %% ../../nbs/datasets/04_splits.ipynb #manifest-json
+# %% ../../nbs/datasets/04_splits.ipynb #write-manifest
 def write_manifest(
     path, # of the JSON file
     manifest:SplitManifest, # what to write
@@ -274,6 +282,7 @@ def write_manifest(
     rows = ',\n'.join(json.dumps(asdict(e), ensure_ascii=False) for e in manifest.images)
     write_text(path, f'{head[:-1]}, "images": [\n{rows}\n]}}\n')
 
+# %% ../../nbs/datasets/04_splits.ipynb #manifest-json
 def read_manifest(
     path, # of the JSON file
 )->SplitManifest: # checked
@@ -312,7 +321,7 @@ def apply_manifest(
     samples = tuple(known[f.resolve()] for f in files)
     return _with_parts(replace(found, samples=samples), [e.part for e in manifest.images])
 
-# %% ../../nbs/datasets/04_splits.ipynb #leaks
+# %% ../../nbs/datasets/04_splits.ipynb #leak
 @dataclass(frozen=True)
 class Leak:
     "An image that is no fair test of a model"
@@ -323,6 +332,7 @@ class Leak:
     def __str__(self):
         return f'{Path(self.path).name} shows {self.what} as {Path(self.trained).name}'
 
+# %% ../../nbs/datasets/04_splits.ipynb #leaks
 def leaks(
     manifest:SplitManifest, # of the model's training
     samples, # of Sample: what it is to be measured on
@@ -351,7 +361,7 @@ def known_parts(
     part = {e.sha256:e.part for e in entries}   # of files with the same bytes, training wins
     return _with_parts(samples, [part.get(file_sha256(s.path), s.split) for s in samples])
 
-# %% ../../nbs/datasets/04_splits.ipynb #model-manifest
+# %% ../../nbs/datasets/04_splits.ipynb #model-manifest-part
 def model_manifest(
     model, # a saved model's folder, or the name of one that comes with the package
 )->SplitManifest|None: # None for a model without one
@@ -359,6 +369,7 @@ def model_manifest(
     path = find_model(model)/'split.json'
     return read_manifest(path) if path.is_file() else None
 
+# %% ../../nbs/datasets/04_splits.ipynb #model-manifest
 def require_manifest(
     model, # a saved model's folder, or the name of one that comes with the package
     advice:str='train it again with this version', # what to do about a model without one

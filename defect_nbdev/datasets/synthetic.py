@@ -17,7 +17,7 @@ import numpy as np
 
 from .layouts import NEU_CLASSES, NEU_FOLDERS, Box
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #grain
+# %% ../../nbs/datasets/02_synthetic.ipynb #blur
 CANVAS = 200 # side of the canvas everything is drawn on, pixels
 
 def _blur(image, along, across):
@@ -25,6 +25,7 @@ def _blur(image, along, across):
     edge = cv2.BORDER_REFLECT_101
     return cv2.GaussianBlur(image.astype(np.float32), (0,0), across, sigmaY=along, borderType=edge)
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #grain
 def grain(
     rng:np.random.Generator, # source of randomness
     along:float, # blur along the rolling direction (vertical), pixels
@@ -46,7 +47,7 @@ def lighting(
     slope = np.cos(angle)*x + np.sin(angle)*y
     return (strength*(.65*slope + .35*bands)).astype(np.float32)
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #spots
+# %% ../../nbs/datasets/02_synthetic.ipynb #shrink
 _FINE = 4 # marks are drawn this many times finer, then averaged
 
 def _fine_canvas(dtype=np.float32): return np.zeros((CANVAS*_FINE,)*2, dtype)
@@ -54,6 +55,7 @@ def _fine_canvas(dtype=np.float32): return np.zeros((CANVAS*_FINE,)*2, dtype)
 def _shrink(fine):
     return cv2.resize(fine.astype(np.float32), (CANVAS,CANVAS), interpolation=cv2.INTER_AREA)
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #spots
 def spots(
     rng:np.random.Generator, # source of randomness
     n:int, # how many
@@ -85,7 +87,7 @@ def _draw_line(
     ends = [[int(v) for v in point] for point in (start, end)]
     cv2.line(fine, *ends, float(shade), int(width), cv2.LINE_AA)
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #crazing
+# %% ../../nbs/datasets/02_synthetic.ipynb #draw-crack
 def _draw_crack(rng, fine):
     "One wandering crack"
     n = rng.integers(3, 12)
@@ -96,6 +98,7 @@ def _draw_crack(rng, fine):
     for start,end in zip(points[:-1], points[1:]):
         _draw_line(fine, start, end, shade*rng.uniform(.6, 1), rng.integers(2, 7))
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #crazing
 def crazing(
     rng:np.random.Generator, # source of randomness
 )->tuple: # (surface, change in grey values, cover in [0,1]), each (200,200)
@@ -144,13 +147,14 @@ def pitted(
     surface = surface + lighting(rng, rng.uniform(15, 70))
     return surface, -level*rng.uniform(.18, .38)*cover, cover
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #rolled-in-scale
+# %% ../../nbs/datasets/02_synthetic.ipynb #streaks
 def _streaks(rng):
     "Fine grain at an oblique angle"
     turn = cv2.getRotationMatrix2D((CANVAS/2, CANVAS/2), rng.uniform(-25, 25), 1.5)
     edge = cv2.BORDER_REFLECT_101
     return cv2.warpAffine(grain(rng, .5, 4), turn, (CANVAS,CANVAS), borderMode=edge)
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #rolled-in-scale
 def rolled_in_scale(
     rng:np.random.Generator, # source of randomness
 )->tuple: # (surface, change in grey values, cover in [0,1]), each (200,200)
@@ -164,7 +168,7 @@ def rolled_in_scale(
     surface = surface + lighting(rng, rng.uniform(5, 28))
     return surface, -rng.uniform(45, 80)*cover + 26*rim, cover
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #scratches
+# %% ../../nbs/datasets/02_synthetic.ipynb #draw-scratch
 def _draw_scratch(rng, fine, along):
     "One scratch, or a bundle of them, in the direction `along`"
     side = CANVAS*_FINE
@@ -181,6 +185,7 @@ def _draw_scratch(rng, fine, along):
         tone = shade*rng.uniform(.5, 1)
         _draw_line(fine, middle-reach, middle+reach, tone, rng.integers(3, 10))
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #scratches
 def scratches(
     rng:np.random.Generator, # source of randomness
 )->tuple: # (surface, change in grey values, cover in [0,1]), each (200,200)
@@ -206,12 +211,13 @@ def clean(
     surface = level + fine + 2.5*grain(rng, 45, 2.5) + 2*grain(rng, 12, 12)
     return surface + lighting(rng, rng.uniform(4, 30)), nothing, nothing
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #boxes-of
+# %% ../../nbs/datasets/02_synthetic.ipynb #tight-box
 def _tight_box(mask, label):
     "The smallest box around the pixels of a mask"
     ys,xs = np.nonzero(mask)
     return Box(label, int(xs.min()), int(ys.min()), int(xs.max())+1, int(ys.max())+1)
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #boxes-of
 def mask_to_boxes(
     mask:np.ndarray, # (H,W) bool
     label:str, # the boxes' class
@@ -264,12 +270,13 @@ def make_steel(
     mask = cover>min(.3, max(cover.max()/2, 1e-6))
     return Steel(pixels, mask, label, mask_to_boxes(mask, label, _GAPS[label]*size/CANVAS))
 
-# %% ../../nbs/datasets/02_synthetic.ipynb #write-steel
+# %% ../../nbs/datasets/02_synthetic.ipynb #voc-box
 def _voc_box(box):
     corners = ''.join(f'<{key}>{getattr(box, key)}</{key}>' for key in Box._fields[1:])
     name = NEU_FOLDERS.get(box.label, box.label)
     return f'<object><name>{name}</name><bndbox>{corners}</bndbox></object>'
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #voc
 def _voc(
     steel:Steel, # what is in the image
     name:str, # the image's file name
@@ -280,6 +287,7 @@ def _voc(
     objects = ''.join(map(_voc_box, steel.boxes))
     return f'<annotation><filename>{name}</filename>{size}{objects}</annotation>\n'
 
+# %% ../../nbs/datasets/02_synthetic.ipynb #write-steel
 def _write_neu_det(steel, part, folder, stem):
     "An image and its annotation"
     images,annotations = part/'images'/folder, part/'annotations'

@@ -53,12 +53,13 @@ def write_predictions(
     rows = [_prediction_row(data, i) for i in range(len(data.targets))]
     write_table(path, rows, rows[0])
 
-# %% ../../nbs/evaluation/09_report.ipynb #write-report
+# %% ../../nbs/evaluation/09_report.ipynb #png
 def _png(figure):
     file = io.BytesIO()
     figure.savefig(file, format='png', dpi=110)
     return file.getvalue()
 
+# %% ../../nbs/evaluation/09_report.ipynb #write-report
 def write_report(
     out, # folder, from `prepare_folder`
     report:dict, # from `evaluate`

@@ -208,12 +208,13 @@ def _draw_rows(data, rows, title):
     titles = [title.format(**row) for row in rows]
     return plot_images([data.images[row['index']] for row in rows], titles)
 
-# %% ../../nbs/evaluation/07_summary.ipynb #draw-figures
+# %% ../../nbs/evaluation/07_summary.ipynb #draw-checks
 def _draw_checks(image):
     "One image as the shortcut checks show it to the model"
     images = [image, shuffle_patches(image), mask_border(image)]
     return plot_images(images, ['as it is', 'pieces shuffled', 'border painted over'], 3)
 
+# %% ../../nbs/evaluation/07_summary.ipynb #draw-figures
 def draw_figures(
     data:EvaluationData, # with its result
     report:dict, # its report

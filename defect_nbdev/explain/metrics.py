@@ -28,12 +28,13 @@ def box_mask(
         if box.label==label: mask[box.ymin:box.ymax,box.xmin:box.xmax] = True
     return mask
 
-# %% ../../nbs/explain/03_metrics.ipynb #pointing-game
+# %% ../../nbs/explain/03_metrics.ipynb #check-same-grid
 def _check_same_grid(heatmap, mask):
     if heatmap.shape!=mask.shape:
         raise ValueError(f'the heatmap is {heatmap.shape}, the mask {mask.shape}; '
                          'enlarge the heatmap to the image first.')
 
+# %% ../../nbs/explain/03_metrics.ipynb #pointing-game
 def pointing_game(
     heatmap:np.ndarray, # evidence (H,W), 0 or more
     mask:np.ndarray, # (H,W) bool, inside boxes

@@ -190,17 +190,19 @@ def collect_training_data(
     features = [torch.cat(batches) for batches in zip(*features)]
     return ReaderTrainingData(features, torch.cat(targets), torch.cat(maps), teacher is not None)
 
-# %% ../../nbs/explain/04_reader.ipynb #standardisation
+# %% ../../nbs/explain/04_reader.ipynb #channel-scales
 def _channel_scales(features):
     "(mean (C,), standard deviation (C,)) of each block"
     blocks = [block.float() for block in features]
     return [(block.mean((0,2,3)), block.std((0,2,3))+1e-4) for block in blocks]
 
+# %% ../../nbs/explain/04_reader.ipynb #standardised-blocks
 def _standardised_blocks(data, levels, scales, chosen):
     "Block -> features of the chosen images, each channel with mean 0 and deviation 1"
     return {i:(block[chosen].float()-mean[:,None,None])/std[:,None,None]
             for i,block,(mean,std) in zip(levels, data.features, scales)}
 
+# %% ../../nbs/explain/04_reader.ipynb #standardisation
 @torch.no_grad()
 def _fold_standardisation(reader, scales):
     "Take the standardisation of the inputs into the weights"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-# %% ../../nbs/explain/02_regions.ipynb #box-config
+# %% ../../nbs/explain/02_regions.ipynb #scored-box
 class ScoredBox(NamedTuple):
     "A box drawn from a map, in pixels; right and lower edges are outside"
     xmin:int # left edge
@@ -21,6 +21,7 @@ class ScoredBox(NamedTuple):
     ymax:int # lower edge, outside
     share:float # of the map's evidence, in [0,1]
 
+# %% ../../nbs/explain/02_regions.ipynb #box-config
 class BoxConfig(NamedTuple):
     "How boxes are drawn from a map"
     threshold:float=.05 # share of the map's highest value that belongs to the defect, in (0,1]

@@ -50,12 +50,13 @@ class Prediction:
     def heatmap(self)->np.ndarray: # evidence for `target` (H,W) float32 in [0,1], absolute scale
         return enlarge(self.target_map.astype(np.float32), self.image.shape[:2])
 
-# %% ../../nbs/inference/06_prediction.ipynb #draw-overlay
+# %% ../../nbs/inference/06_prediction.ipynb #target-map
 @patch(as_prop=True)
 def target_map(self:Prediction)->np.ndarray: # (g,g) float16, 0 or more
     "The evidence for `target`, on its grid"
     return self.maps[list(self.probabilities).index(self.target)]
 
+# %% ../../nbs/inference/06_prediction.ipynb #draw-overlay
 @patch
 def draw_overlay(self:Prediction,
     alpha:float=.6, # opacity at full evidence, in [0,1]

@@ -53,7 +53,7 @@ class Finding(NamedTuple):
     def alarm(self)->bool: # whether it drifts
         return self.psi>self.line
 
-# %% ../../nbs/monitoring/06_drift.ipynb #compare-one
+# %% ../../nbs/monitoring/06_drift.ipynb #compare-number
 def _lines(n, m, bins, things):
     "The lines of drift and of a look"
     return {'line':psi_line(n, m, bins, things), 'look':psi_line(n, m, bins, things, LOOK)}
@@ -67,6 +67,7 @@ def _compare_number(name, reference, values, things):
         usual=reference.quantile(.5), low=reference.quantile(.1), high=reference.quantile(.9),
         **lines)
 
+# %% ../../nbs/monitoring/06_drift.ipynb #compare-one
 def _compare_mix(usual, labels, things):
     "The shares of the classes"
     names = [*usual, *sorted({*labels} - {*usual})]
@@ -79,7 +80,7 @@ def _compare_mix(usual, labels, things):
         MIX, n, psi(expected, actual), p=math.nan, now=now[most]/n, usual=usual.get(most, 0)/m,
         label=most, shares={name:now[name]/n for name in names}, **_lines(n, m, len(names), things))
 
-# %% ../../nbs/monitoring/06_drift.ipynb #compare-all
+# %% ../../nbs/monitoring/06_drift.ipynb #known-values
 def _known_values(reference, table):
     "name -> the numbers that are known, of those measures that can be compared"
     out = {}
@@ -88,6 +89,7 @@ def _known_values(reference, table):
         if name in reference.measures and len(values)>=FEWEST: out[name] = values
     return out
 
+# %% ../../nbs/monitoring/06_drift.ipynb #compare-all
 def compare(
     reference:Reference, # what is usual
     table:Table, # the images of a shift
@@ -103,7 +105,7 @@ def compare(
     if has_mix: findings.append(_compare_mix(reference.classes, labels, things))
     return tuple(findings)
 
-# %% ../../nbs/monitoring/06_drift.ipynb #words
+# %% ../../nbs/monitoring/06_drift.ipynb #describe-mix
 _ADVICE = { # (number, whether it is higher) -> what to do
     ('brightness', False):'check the lamp',
     ('brightness', True):'check the lamp and the exposure',
@@ -123,6 +125,7 @@ def _describe_mix(finding):
             'in training; look at some of them: the product changed, or something else is called '
             'that.')
 
+# %% ../../nbs/monitoring/06_drift.ipynb #words
 def describe_finding(
     finding:Finding, # of a shift
 )->str: # one sentence
@@ -140,12 +143,13 @@ def describe_finding(
     side = 'higher' if higher else 'lower'
     return f'{name}: {size} {side} than in training ({now}, was {usual}); {advice}.'
 
-# %% ../../nbs/monitoring/06_drift.ipynb #parse-every
+# %% ../../nbs/monitoring/06_drift.ipynb #every
 class Every(NamedTuple):
     "How images are grouped: one of the two is 0"
     seconds:float # of a shift by the clock
     images:int # of a shift by count
 
+# %% ../../nbs/monitoring/06_drift.ipynb #parse-every-part
 _SECONDS = {'m':60, 'h':3600, 'd':86400}
 
 def parse_every(
@@ -159,19 +163,21 @@ def parse_every(
                          'days as 1d, or a number of images as 200.')
     return Every(float(number)*_SECONDS[unit], 0) if unit else Every(0., int(number))
 
+# %% ../../nbs/monitoring/06_drift.ipynb #parse-every
 def _seconds_of_day(text):
     "A time of day as seconds since midnight"
     match = re.fullmatch(r'([01]?\d|2[0-3]):([0-5]\d)', text)
     if not match: raise ValueError(f"'{text}' is no time of day; write it as 06:00.")
     return 3600*int(match[1]) + 60*int(match[2])
 
-# %% ../../nbs/monitoring/06_drift.ipynb #split
+# %% ../../nbs/monitoring/06_drift.ipynb #split-by-count
 def _split_by_count(table, images):
     "Shifts of so many images"
     for first in range(0, table.n, images):
         last = min(first+images, table.n)
         yield f'images {first+1}–{last}',table.part(slice(first, last))
 
+# %% ../../nbs/monitoring/06_drift.ipynb #split-by-time
 def _split_by_time(table, seconds, offset):
     "Shifts by the clock"
     unknown = np.isnan(table.times).sum()
@@ -184,6 +190,7 @@ def _split_by_time(table, seconds, offset):
         name = to_utc_timestamp(start)[:16].replace('T', ' ')
         yield name,table.part(numbers==number)
 
+# %% ../../nbs/monitoring/06_drift.ipynb #split
 def split_shifts(
     table:Table, # in any order
     every='8h', # see `parse_every`
@@ -195,7 +202,7 @@ def split_shifts(
     if length.images: yield from _split_by_count(table, length.images)
     else: yield from _split_by_time(table, length.seconds, offset)
 
-# %% ../../nbs/monitoring/06_drift.ipynb #drift
+# %% ../../nbs/monitoring/06_drift.ipynb #shift
 class Shift(NamedTuple):
     "One shift beside what is usual"
     name:str # when it started, UTC, or which images
@@ -206,6 +213,7 @@ class Shift(NamedTuple):
     def alarms(self)->tuple: # of `Finding`, those above their line
         return tuple(f for f in self.findings if f.alarm)
 
+# %% ../../nbs/monitoring/06_drift.ipynb #drift
 def drift(
     reference:Reference, # what is usual
     table, # a Table, or what `read_table` takes
@@ -217,7 +225,7 @@ def drift(
     shifts = split_shifts(table, every, starts)
     return [Shift(name, part.n, compare(reference, part)) for name,part in shifts]
 
-# %% ../../nbs/monitoring/06_drift.ipynb #drift-sentences
+# %% ../../nbs/monitoring/06_drift.ipynb #runs
 def _runs(shifts):
     "Lists [first, last, last finding] of shifts in a row that drift in the same thing"
     runs,latest = [],{}
@@ -230,6 +238,7 @@ def _runs(shifts):
                 runs.append(latest[f.what])
     return runs
 
+# %% ../../nbs/monitoring/06_drift.ipynb #headline
 def _headline(shifts):
     "How many shifts drift, and how many could not be compared"
     n = len(shifts)
@@ -241,6 +250,7 @@ def _headline(shifts):
     has,was = ('has','was') if few==1 else ('have','were')
     return f'{start} {few} {has} fewer than {FEWEST} images and {was} not compared.'
 
+# %% ../../nbs/monitoring/06_drift.ipynb #drift-sentences
 def drift_sentences(
     shifts:list, # of `Shift`, the earliest first
 )->list: # of sentences: how many drift, then in what

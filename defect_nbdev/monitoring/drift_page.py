@@ -22,7 +22,7 @@ from .reference import ACT, FALSE_ALARMS, MEASURES, MIX, Reference
 from .reference import fit_reference, load_reference, model_reference
 from .reference import read_table, six_digits
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #svg
+# %% ../../nbs/monitoring/07_drift_page.ipynb #scale
 _WIDTH,_HEIGHT = 460,120 # of a chart, pixels
 _LEFT,_BOTTOM = 44,16 # its margins, pixels
 
@@ -32,6 +32,7 @@ def _scale(low, high, size):
     def scale(value): return (value-low)/span*size
     return scale
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #svg
 def _svg_text(x, y, text, end=False):
     anchor = ' text-anchor="end"' if end else ''
     return f'<text x="{x}" y="{y}"{anchor}>{escape(text)}</text>'
@@ -49,7 +50,7 @@ def _chart(title, names, low, high, body):
     return (f'<figure><figcaption>{title}</figcaption><svg viewBox="{box}" role="img" '
             f'aria-label="{title}">{frame}{body}{"".join(labels)}</svg></figure>')
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #svg-marks
+# %% ../../nbs/monitoring/07_drift_page.ipynb #path
 def _path(xs, ys, kind):
     "A line that breaks where there is no number"
     pen,parts = 'M',[]
@@ -60,6 +61,7 @@ def _path(xs, ys, kind):
             pen = 'L'
     return f'<path class="{kind}" d="{" ".join(parts)}"/>'
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #svg-marks
 def _dots(xs, ys, findings, describe):
     "A dot for each shift, larger for an alarm; `describe` gives its tooltip"
     dots = []
@@ -70,7 +72,7 @@ def _dots(xs, ys, findings, describe):
                     f'<title>{escape(describe(f))}</title></circle>')
     return ''.join(dots)
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #charts
+# %% ../../nbs/monitoring/07_drift_page.ipynb #psi-chart
 _HIGHEST_PSI = 1. # drawn at most
 
 def _describe_psi(f): return f'{f.n} images, PSI {f.psi:.3f}, line {f.line:.3f}'
@@ -89,6 +91,7 @@ def _psi_chart(title, names, findings, xs):
     cut = f' (above {top:.2g} drawn at {top:.2g})' if any(f.psi>top for f in known) else ''
     return _chart(f'{title}: PSI{cut}', names, 0, top, body)
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #charts
 def _describe_median(f): return f'{f.n} images, median {f.now:.4g}, in training {f.usual:.4g}'
 
 def _value_chart(title, names, findings, xs):
@@ -107,7 +110,7 @@ def _value_chart(title, names, findings, xs):
     body += _path(xs, heights, 'now') + _dots(xs, heights, findings, _describe_median)
     return _chart(f'{title}: median of each shift', names, low, high, body)
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #mix-chart
+# %% ../../nbs/monitoring/07_drift_page.ipynb #stack
 def _stack(x, width, finding, classes):
     "The bar of one shift"
     y = _HEIGHT
@@ -121,6 +124,7 @@ def _stack(x, width, finding, classes):
                     f'height="{height:.1f}"><title>{escape(c)} {share:.0%}</title></rect>')
     return ''.join(bars)
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #mix-chart
 def _mix_chart(title, names, findings, xs):
     "Shares of the classes, one bar a shift"
     classes = list({c:None for f in findings if f for c in f.shares})
@@ -130,7 +134,7 @@ def _mix_chart(title, names, findings, xs):
     key = ', '.join(f'<span class="c{k%8}">■</span> {escape(c)}' for k,c in enumerate(classes))
     return chart.replace('</figure>', f'<p class="key">{key}</p></figure>')
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #page
+# %% ../../nbs/monitoring/07_drift_page.ipynb #index-row
 def _finding(shift, what):
     "A shift's finding of one thing, None if it was not compared"
     return next((f for f in shift.findings if f.what==what), None)
@@ -143,13 +147,14 @@ def _index_row(shift, things):
         else: cells.append(f'<td class="{"bad" if f.alarm else ""}">{f.psi:.3f}</td>')
     return f'<tr><td>{escape(shift.name)}</td><td>{shift.n}</td>{"".join(cells)}</tr>'
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #page
 def _index_table(shifts, things):
     "All indices"
     heads = ''.join(f'<th>{escape(what.replace("_", " "))}</th>' for what in things)
     rows = ''.join(_index_row(shift, things) for shift in shifts)
     return f'<table><tr><th>shift (UTC)</th><th>images</th>{heads}</tr>{rows}</table>'
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #drift-page
+# %% ../../nbs/monitoring/07_drift_page.ipynb #alarm-list
 _ALARMS = 50 # sentences on the page, the latest
 
 def _alarm_list(sentences):
@@ -160,6 +165,7 @@ def _alarm_list(sentences):
     return (f'<ul class="alarms">{items}</ul><p class="soft">{rest} earlier alarms are left out '
             'here; they stand in the CSV.</p>')
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #legend
 def _legend(reference, most, n):
     "What the charts show"
     text = (f"Compared with: {reference.source or 'the reference'}. The band holds the middle "
@@ -169,6 +175,7 @@ def _legend(reference, most, n):
     if n>most: text = f'{text[:-1]}. The last {most} of {n} shifts are drawn.'
     return f'<p class="soft">{escape(text)}</p>'
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #drift-page
 def _charts(what, shifts):
     "Two charts of one thing"
     title = what.replace('_', ' ').capitalize()
@@ -197,7 +204,7 @@ def drift_page(
         '<details><summary>All indices</summary>', _index_table(latest, things), '</details>',
         style=package_text('monitoring/drift.css'))
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #drift-csv
+# %% ../../nbs/monitoring/07_drift_page.ipynb #alarm-word
 COLUMNS = (
     'shift', 'images', 'what', 'known', 'psi', 'line', 'alarm', 'ks_p', 'now', 'usual', 'words')
 
@@ -205,6 +212,7 @@ def _alarm_word(f):
     if f.alarm: return 'yes'
     return 'look' if f.psi>f.look else 'no'
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #drift-csv
 def drift_rows(
     shifts:list, # of `Shift`
 ): # generator of values in the order of COLUMNS
@@ -216,7 +224,7 @@ def drift_rows(
             yield (shift.name, shift.n, f.what, f.n, round(f.psi, 5), round(f.line, 5),
                    _alarm_word(f), probability, six_digits(f.now), six_digits(f.usual), words)
 
-# %% ../../nbs/monitoring/07_drift_page.ipynb #defect-drift
+# %% ../../nbs/monitoring/07_drift_page.ipynb #fit
 def _fit(results, out, model):
     "Make a reference, and print where it is"
     if model:
@@ -228,6 +236,7 @@ def _fit(results, out, model):
     known = ', '.join(f'{name} of {h.n} images' for name,h in reference.measures.items())
     print(f"{out}: {known or 'no measures'}, {len(reference.classes)} classes")
 
+# %% ../../nbs/monitoring/07_drift_page.ipynb #defect-drift
 def _write(out, shifts, reference):
     "A page or a table"
     if out.endswith('.html'): write_text(out, drift_page(shifts, reference))

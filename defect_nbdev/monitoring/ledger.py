@@ -59,7 +59,7 @@ def _format_lines(rows):
                  f"{row['verdict'] or '':8}", row['corrected'] or '')
         yield '  '.join(cells).rstrip()
 
-# %% ../../nbs/monitoring/04_ledger.ipynb #export-folder
+# %% ../../nbs/monitoring/04_ledger.ipynb #replay
 def _replay(store, id, model, engine):
     if model is None:
         raise ValueError('a replay needs the model that decided; give it with --model.')
@@ -67,6 +67,7 @@ def _replay(store, id, model, engine):
     print(replayed)
     return not replayed.same
 
+# %% ../../nbs/monitoring/04_ledger.ipynb #export-folder
 def _export(store, out):
     exported:ExportedCorrections = store.export_corrections(out)
     print(f'{out}: {exported}')

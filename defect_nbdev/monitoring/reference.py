@@ -50,7 +50,7 @@ class Table(NamedTuple):
     def n(self)->int: # images
         return len(self.labels)
 
-# %% ../../nbs/monitoring/05_reference.ipynb #cells
+# %% ../../nbs/monitoring/05_reference.ipynb #to-number
 def _to_number(row, column, where):
     "A cell as a number, NaN for an empty one"
     value = row.get(column)
@@ -59,6 +59,7 @@ def _to_number(row, column, where):
     except (TypeError, ValueError):
         raise ValueError(f'{where}: {column} is {value!r}, which is no number.') from None
 
+# %% ../../nbs/monitoring/05_reference.ipynb #cells
 def to_seconds(
     time, # a time as tables have it, or a datetime
 )->float: # since 1970 in UTC; NaN for no time
@@ -66,7 +67,7 @@ def to_seconds(
     if time is None or time=='': return math.nan
     return datetime.fromisoformat(row_timestamp(time)).timestamp()
 
-# %% ../../nbs/monitoring/05_reference.ipynb #to-table
+# %% ../../nbs/monitoring/05_reference.ipynb #check-columns
 def _check_columns(columns, name):
     "Refuse rows that hold nothing to compare"
     if columns & {*MEASURES, 'label'}: return
@@ -74,6 +75,7 @@ def _check_columns(columns, name):
     why = f'has none of the columns {names} and label' if columns else 'holds no row'
     raise ValueError(f'{name}: {why}; give what defect_inspect wrote.')
 
+# %% ../../nbs/monitoring/05_reference.ipynb #to-table
 def to_table(
     rows, # dicts with any of MEASURES, label and time; a status other than 'ok' leaves a row out
     name:str='rows', # how to call them in an error
@@ -123,7 +125,7 @@ def psi(
             raise ValueError(f'shares are {s.tolist()}; give numbers above 0 whose sum is 1.')
     return float(((a-e)*np.log(a/e)).sum())
 
-# %% ../../nbs/monitoring/05_reference.ipynb #line
+# %% ../../nbs/monitoring/05_reference.ipynb #shares
 LOOK,ACT = .1,.25 # the rule of thumb
 FALSE_ALARMS = .01 # of shifts without drift, at most
 FEWEST = 30 # images; fewer are not compared
@@ -135,6 +137,7 @@ def shares(
     counts = np.asarray(counts, float) + .5
     return counts/counts.sum()
 
+# %% ../../nbs/monitoring/05_reference.ipynb #line
 @lru_cache(4096)
 def psi_line(
     n:int, # images of the shift
@@ -169,13 +172,14 @@ class ReferenceHistogram(NamedTuple):
     def quantile(self, share)->float: # the number that a share of the images is below
         return float(np.interp(share, np.linspace(0, 1, len(self.quantiles)), self.quantiles))
 
-# %% ../../nbs/monitoring/05_reference.ipynb #fit-histogram
+# %% ../../nbs/monitoring/05_reference.ipynb #six-digits
 def six_digits(
     value, # a number
 )->float: # rounded
     "Six significant digits are enough for a file"
     return float(f'{value:.6g}')
 
+# %% ../../nbs/monitoring/05_reference.ipynb #fit-histogram
 def fit_histogram(
     values, # (N,) numbers, NaN where there is none
 )->ReferenceHistogram|None: # None for fewer than FEWEST numbers, or if all are the same
@@ -192,13 +196,14 @@ def fit_histogram(
     quantiles = tuple(map(six_digits, np.quantile(values, np.linspace(0, 1, 201))))
     return ReferenceHistogram(edges, counts, quantiles)
 
-# %% ../../nbs/monitoring/05_reference.ipynb #reference
+# %% ../../nbs/monitoring/05_reference.ipynb #reference-part
 class Reference(NamedTuple):
     "What the images were like that a model was trained and judged on"
     measures:dict # name of MEASURES -> ReferenceHistogram; those that were known
     classes:dict # class -> images
     source:str='' # what it was made from, for people
 
+# %% ../../nbs/monitoring/05_reference.ipynb #reference
 def fit_reference(
     table, # a Table, or what `read_table` takes: of images without drift
     source:str='', # what they are, for people
@@ -230,13 +235,14 @@ def save(self:Reference,
     classes = f'"classes": {_to_json(self.classes)}'
     write_text(path, f'{{{head},\n{classes},\n"measures": {{\n{lines}}}}}\n')
 
-# %% ../../nbs/monitoring/05_reference.ipynb #check-histogram
+# %% ../../nbs/monitoring/05_reference.ipynb #are-numbers
 def _are_numbers(values, kinds):
     "Is it a list of finite numbers of these types?"
     if not isinstance(values, list): return False
     typed = all(isinstance(v, kinds) and not isinstance(v, bool) for v in values)
     return typed and all(math.isfinite(v) for v in values)
 
+# %% ../../nbs/monitoring/05_reference.ipynb #check-histogram
 def _rises(values): return list(values)==sorted(values)
 
 def _read_histogram(name, d):
@@ -257,13 +263,14 @@ def _read_histogram(name, d):
         raise ValueError(f'{name}: counts are {list(counts)} for {len(edges)} edges')
     return histogram
 
-# %% ../../nbs/monitoring/05_reference.ipynb #load-reference
+# %% ../../nbs/monitoring/05_reference.ipynb #reference-file
 def _reference_file(path):
     "A model's reference.json, or the file itself"
     if Path(path).is_file(): return Path(path)
     folder = find_model(path)
     return folder/'reference.json' if folder.is_dir() else Path(path)
 
+# %% ../../nbs/monitoring/05_reference.ipynb #to-reference
 def _to_reference(d):
     "A checked Reference from JSON"
     is_one = isinstance(d, dict) and d.get('format')==REFERENCE_FORMAT
@@ -274,6 +281,7 @@ def _to_reference(d):
     measures = {name:_read_histogram(name, v) for name,v in d['measures'].items()}
     return Reference(measures, d['classes'], str(d.get('source', '')))
 
+# %% ../../nbs/monitoring/05_reference.ipynb #load-reference
 def load_reference(
     path, # a file from `Reference.save`, a model's folder, or the name of a model in the package
 )->Reference: # checked

@@ -29,13 +29,14 @@ class Replay(NamedTuple):
         first = f"inspection {self.id}: {'the same' if self.same else 'NOT the same'}"
         return '\n'.join([first, *(f'  {message}' for message in self.messages)])
 
-# %% ../../nbs/monitoring/03_replay.ipynb #number-differences
+# %% ../../nbs/monitoring/03_replay.ipynb #difference
 def _difference(before, after):
     "Of two numbers, relative to the first where that is above 1"
     if before==after: return 0.
     if before is None or after is None: return float('inf')
     return abs(before-after)/max(1, abs(before))
 
+# %% ../../nbs/monitoring/03_replay.ipynb #number-differences
 def _number_differences(before, after):
     "Number -> by how much it differs"
     differences = {k:_difference(before[k], after[k]) for k in _NUMBERS}

@@ -149,7 +149,7 @@ def _enter_wal(db):
             if 'locked' not in str(e) or not left: raise
             time.sleep(.05)
 
-# %% ../../nbs/monitoring/01_store.ipynb #connect
+# %% ../../nbs/monitoring/01_store.ipynb #bring-up-to-date
 def _bring_up_to_date(db, path):
     "Make the tables or upgrade them, unless another process has just done so"
     db.execute('BEGIN IMMEDIATE')
@@ -157,6 +157,7 @@ def _bring_up_to_date(db, path):
     if version!=STORE_FORMAT: _update_schema(db, version)
     db.execute('COMMIT')
 
+# %% ../../nbs/monitoring/01_store.ipynb #connect
 def _connect(path):
     "An open connection to a store, made if it isn't there"
     db = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)

@@ -73,7 +73,7 @@ def _scan_with_bar(engine, strip, mm_per_px, description, **options):
             bar.update(rows*scale - bar.n)
         return scan_strip(engine, strip, on_progress=on_progress, **options)
 
-# %% ../../nbs/strip/07_command.ipynb #describe
+# %% ../../nbs/strip/07_command.ipynb #describe-size
 _NO_CLEAN = ('this model knows no clean metal, so every tile has the name of a defect; give '
     '--reference, a strip that is known to be clean, or train a model with a class Clean')
 
@@ -84,6 +84,7 @@ def _describe_size(scan, mm_per_px):
     return (f'{Path(strip.name).name}: {strip.length:,} × {strip.width:,} px{size}; {scan.tiles:,} '
             f'tiles of {scan.layout.tile} px, {scan.clean_tiles:,} of them clean')
 
+# %% ../../nbs/strip/07_command.ipynb #describe
 def _describe_scan(scan, mm_per_px, knows_clean):
     "What a person should know of a scan, line by line"
     yield _describe_size(scan, mm_per_px)

@@ -77,7 +77,7 @@ def add(self:CellGrid,
         self.sums[:,top:top+cells,left:left+cells] += values
     return released
 
-# %% ../../nbs/strip/04_defects.ipynb #strip-defect
+# %% ../../nbs/strip/04_defects.ipynb #strip-defect-part
 @dataclass(frozen=True)
 class StripDefect:
     "A defect of a strip, in pixels; right and lower edges are outside"
@@ -92,6 +92,7 @@ class StripDefect:
     peak:float # highest evidence, in [0,1]
     unknown:float # share of its evidence from tiles with the verdict 'unknown', in [0,1]
 
+# %% ../../nbs/strip/04_defects.ipynb #strip-defect
 def check_scale(
     mm_per_px:float|None, # side of a pixel, millimetres; None if it is not known
 )->float|None: # the same
@@ -141,7 +142,7 @@ class DefectTracker:
         self.classes = np.full((_REACH,columns), -1)      # of the cells, -1 for none
         self.defect_ids = np.full((_REACH,columns), -1)   # keys of open_defects
 
-# %% ../../nbs/strip/04_defects.ipynb #joiner-update
+# %% ../../nbs/strip/04_defects.ipynb #update
 @patch
 def update(self:DefectTracker,
     cells:CellEvidence, # of the next rows
@@ -158,6 +159,7 @@ def update(self:DefectTracker,
     self.classes,self.defect_ids = self.classes[-_REACH:],self.defect_ids[-_REACH:]
     return self._close(set(self.open_defects) - set(self.defect_ids.flat))
 
+# %% ../../nbs/strip/04_defects.ipynb #joiner-update
 @patch
 def finish(self:DefectTracker)->list: # of `StripDefect`
     "End the defects that reach the last row"
@@ -193,7 +195,7 @@ def _join_region(self:DefectTracker, class_index, mask, top, left, cells):
     self.defect_ids[np.isin(self.defect_ids, open_ids)] = defect_id
     ids[mask] = defect_id
 
-# %% ../../nbs/strip/04_defects.ipynb #joiner-measure
+# %% ../../nbs/strip/04_defects.ipynb #measure
 @patch
 def _measure(self:DefectTracker, class_index, y, x, cells):
     "Sums over new cells at rows `y` and columns `x`"
@@ -202,12 +204,14 @@ def _measure(self:DefectTracker, class_index, y, x, cells):
     box = int(y.min())+self.row, int(x.min()), int(y.max())+1+self.row, int(x.max())+1
     return _OpenDefect(class_index, len(y), *sums, peak, *box)
 
+# %% ../../nbs/strip/04_defects.ipynb #close
 @patch
 def _close(self:DefectTracker, ids):
     "Take out open defects; those that reach their class's threshold"
     ended = [self.open_defects.pop(i) for i in sorted(ids)]
     return [self._to_defect(part) for part in ended if part.peak>=self.thresholds[part.class_index]]
 
+# %% ../../nbs/strip/04_defects.ipynb #joiner-measure
 @patch
 def _to_defect(self:DefectTracker, part):
     "Cells to pixels"
@@ -220,12 +224,13 @@ def _to_defect(self:DefectTracker, part):
         area=float(part.cells*cell**2), severity=part.evidence*cell**2,
         peak=part.peak, unknown=part.unknown/max(part.evidence, 1e-12))
 
-# %% ../../nbs/strip/04_defects.ipynb #one-box
+# %% ../../nbs/strip/04_defects.ipynb #overlaps
 def _overlaps(one, other):
     across = one.xmin<other.xmax and other.xmin<one.xmax
     along = one.ymin<other.ymax and other.ymin<one.ymax
     return one.label==other.label and across and along
 
+# %% ../../nbs/strip/04_defects.ipynb #one-box
 def _merge(*parts):
     "Defects of one class as one"
     def values(name):

@@ -18,7 +18,7 @@ from .defects import StripDefect, check_scale
 from .reader import Strip
 from .scan import Scan
 
-# %% ../../nbs/strip/06_map.ipynb #record
+# %% ../../nbs/strip/06_map.ipynb #millimetres
 @patch
 def millimetres(self:StripDefect,
     mm_per_px:float, # side of a pixel, millimetres
@@ -30,6 +30,7 @@ def millimetres(self:StripDefect,
     in_mm = {name:round(value*mm_per_px, 3) for name,value in lengths.items()}
     return in_mm | {name:round(value*mm_per_px**2, 3) for name,value in areas.items()}
 
+# %% ../../nbs/strip/06_map.ipynb #record
 @patch
 def record(self:StripDefect,
     number:int=1, # of the defect, as on the map
@@ -56,7 +57,7 @@ def write_defects(
     columns = [name for name in _COLUMNS if mm_per_px or 'mm' not in name]
     write_table(path, rows, columns, _TYPES)
 
-# %% ../../nbs/strip/06_map.ipynb #map-lines
+# %% ../../nbs/strip/06_map.ipynb #class-color
 _COLORS = ('#e6194b', '#1f77ff', '#2ca02c', '#ff8c00', '#9b30ff', '#00b3b3', '#b8860b',
            '#ff69b4', '#555555', '#8b4513')
 
@@ -67,6 +68,7 @@ def class_color(
     "The colour of a class on the map"
     return _COLORS[classes.index(label)%len(_COLORS)]
 
+# %% ../../nbs/strip/06_map.ipynb #count-lines
 def count_lines(
     length:int, # of the strip, pixels
     width:int, # of the strip, pixels
@@ -74,6 +76,7 @@ def count_lines(
     "Lines a strip is cut into, so that it fills a picture of about 1800 by 1100 pixels"
     return int(np.clip(round(math.sqrt(1100/(width*1800/length))), 1, 14))
 
+# %% ../../nbs/strip/06_map.ipynb #map-lines
 def length_unit(
     mm_per_px:float|None, # side of a pixel, millimetres
     length:int, # of the strip, pixels
@@ -166,7 +169,7 @@ def _label_lines(axes, scan, mm_per_px):
     unit = length_unit(mm_per_px, scan.strip.length)[0]
     axes[-1].set_xlabel(f'from head ({unit})', fontsize=10)
 
-# %% ../../nbs/strip/06_map.ipynb #map-parts
+# %% ../../nbs/strip/06_map.ipynb #draw-lines
 def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px):
     axes = figure.subplots(n_lines, 1, squeeze=False)[:,0]
     numbers = set(worst if len(scan.defects)>60 else range(1, len(scan.defects)+1))
@@ -174,6 +177,7 @@ def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px):
         _draw_line(ax, scan, i*line_length, line_length, numbers, mm_per_px)
     _label_lines(axes, scan, mm_per_px)
 
+# %% ../../nbs/strip/06_map.ipynb #map-parts
 def _draw_crops(figure, scan, n_rows, worst, mm_per_px):
     axes = figure.subplots(n_rows, 6, squeeze=False).flat
     for ax in axes[len(worst):]:

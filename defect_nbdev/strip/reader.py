@@ -62,7 +62,7 @@ def _pixel_bits(self:Strip, bits, samples=32):
     highest = max(int(self.read_raw(i, i+1, []).max()) for i in rows)
     return next(b for b in CAMERA_BITS if highest<2**b)
 
-# %% ../../nbs/strip/01_reader.ipynb #strip-rows
+# %% ../../nbs/strip/01_reader.ipynb #scale
 @patch
 def _scale(self:Strip, raw):
     "Pixels as stored to uint8"
@@ -72,6 +72,7 @@ def _scale(self:Strip, raw):
     scaled = (raw.astype(np.uint32)*255 + white//2)//white
     return scaled.clip(0, 255).astype(np.uint8)
 
+# %% ../../nbs/strip/01_reader.ipynb #strip-rows
 @patch
 def read_rows(self:Strip,
     start:int, # first row
@@ -131,7 +132,7 @@ def _open_raw(path, dtype, offset, shape, turned, bits):
     return Strip(path, length, width, dtype.newbyteorder('='), read_raw,
         None if turned else complete, bits)
 
-# %% ../../nbs/strip/01_reader.ipynb #npy
+# %% ../../nbs/strip/01_reader.ipynb #npy-header
 def _npy_header(path):
     "Shape, dtype and first byte of an `.npy` file, and whether it stores column after column"
     try:
@@ -142,6 +143,7 @@ def _npy_header(path):
     by_column = array.flags.f_contiguous and not array.flags.c_contiguous
     return array.shape, array.dtype, array.offset, by_column
 
+# %% ../../nbs/strip/01_reader.ipynb #npy
 def _open_npy(path, along, bits):
     "A strip in an `.npy` file"
     shape,dtype,offset,by_column = _npy_header(path)
@@ -172,7 +174,7 @@ class _SegmentReader:
         if not len(late): return self.page.imagelength
         return min(self.page.imagelength, int(late[0])//self.across*self.height)
 
-# %% ../../nbs/strip/01_reader.ipynb #segments-decode
+# %% ../../nbs/strip/01_reader.ipynb #check-codec
 @patch
 def check_codec(self:_SegmentReader, error):
     "Raise BadImage if decoding failed because a library is missing"
@@ -181,6 +183,7 @@ def check_codec(self:_SegmentReader, error):
         'that is not installed; pip install imagecodecs, or save the file uncompressed '
         'or with zlib.') from None
 
+# %% ../../nbs/strip/01_reader.ipynb #segments-decode
 @patch
 def _decode(self:_SegmentReader, index):
     "Pixels (rows,columns[,3]) of a segment; None if it is damaged"
@@ -195,7 +198,7 @@ def _decode(self:_SegmentReader, index):
     if pixels is None: return None
     return pixels[0] if page.samplesperpixel>1 else pixels[0,...,0]
 
-# %% ../../nbs/strip/01_reader.ipynb #segments-row
+# %% ../../nbs/strip/01_reader.ipynb #segment-row
 @patch
 def _segment_row(self:_SegmentReader, index):
     "Pixels (rows,imagewidth[,3]) of a row of segments"
@@ -210,6 +213,7 @@ def _segment_row(self:_SegmentReader, index):
         rows[:,x:x+pixels.shape[1]] = pixels[:len(rows),:page.imagewidth-x]
     return rows
 
+# %% ../../nbs/strip/01_reader.ipynb #segments-row
 @patch
 def read(self:_SegmentReader, start, stop, lost):
     "Rows `start` to `stop`; adds damaged spans to `lost`"
@@ -248,7 +252,7 @@ def _open_packed(path, tif, turned, bits):
     if turned: return _open_turned(path, reader, bits)
     return Strip(path, *page.shape[:2], page.dtype, reader.read, reader.complete_rows(), bits)
 
-# %% ../../nbs/strip/01_reader.ipynb #tiff-checks
+# %% ../../nbs/strip/01_reader.ipynb #read-header
 def _read_header(path):
     "An open TiffFile"
     try:
@@ -265,6 +269,7 @@ def _read_header(path):
         raise BadImage(f'{path}: the TIFF data is damaged or cut short '
             '(its header cannot be read).') from None
 
+# %% ../../nbs/strip/01_reader.ipynb #tiff-checks
 def _check_pages(path, pages):
     "Refuse TIFFs with several images or with pixels that a strip cannot have"
     page = pages[0]
@@ -277,7 +282,7 @@ def _check_pages(path, pages):
         raise BadImage(f'{path}: pixels are {kind}; '
             'save the strip as grey or RGB with 8 or 16 bits.')
 
-# %% ../../nbs/strip/01_reader.ipynb #tiff
+# %% ../../nbs/strip/01_reader.ipynb #invert
 def _invert(strip):
     "The strip with its grey values turned round, for files in which white is zero"
     read_raw,white = strip.read_raw,2**strip.bits - 1
@@ -286,6 +291,7 @@ def _invert(strip):
     strip.read_raw = read_inverted
     return strip
 
+# %% ../../nbs/strip/01_reader.ipynb #tiff
 def _open_tiff(path, along, bits):
     "A strip in a TIFF"
     tif = _read_header(path)
@@ -300,7 +306,7 @@ def _open_tiff(path, along, bits):
         strip = _open_packed(path, tif, turned, bits)
     return _invert(strip) if page.photometric==0 else strip
 
-# %% ../../nbs/strip/01_reader.ipynb #picture
+# %% ../../nbs/strip/01_reader.ipynb #decode-image
 @lru_cache(2)
 def _decode_image(path, modified):
     "An image's pixels: 16-bit grey as stored, else grey or RGB uint8; `modified` keys the cache"
@@ -310,6 +316,7 @@ def _decode_image(path, modified):
     is_grey = (pixels[...,:1]==pixels).all()
     return pixels[...,0].copy() if is_grey else pixels
 
+# %% ../../nbs/strip/01_reader.ipynb #picture
 def _image_header(path):
     "Shape (height,width) as seen upright, and dtype of the pixels"
     try:
@@ -333,7 +340,7 @@ def _open_image(path, along, bits):
         return (pixels.swapaxes(0, 1) if turned else pixels)[start:stop]
     return Strip(path, *(shape[::-1] if turned else shape), dtype, read_raw, bits=bits)
 
-# %% ../../nbs/strip/01_reader.ipynb #folder
+# %% ../../nbs/strip/01_reader.ipynb #read-part
 def _read_part(part, start, stop):
     "Rows of one tile of a folder; zeros where they cannot be read, if need be for the whole tile"
     end = min(stop, part.readable)
@@ -346,13 +353,14 @@ def _read_part(part, start, stop):
     missing = np.zeros((stop-start-len(rows), *rows.shape[1:]), part.dtype)
     return np.concatenate([rows, missing])
 
+# %% ../../nbs/strip/01_reader.ipynb #folder
 def _stack_rows(parts):
     "Arrays below each other; grey ones become RGB if one is RGB"
     if any(part.ndim==3 for part in parts):
         parts = [np.stack([part]*3, -1) if part.ndim==2 else part for part in parts]
     return np.concatenate(parts)
 
-# %% ../../nbs/strip/01_reader.ipynb #open-folder
+# %% ../../nbs/strip/01_reader.ipynb #open-parts
 def _open_parts(path, along):
     "The tiles of a folder as strips of one width and type"
     files = list_files(Path(path))
@@ -365,6 +373,7 @@ def _open_parts(path, along):
                 f'{first.width} px wide, {first.dtype}. The tiles of a strip are alike.')
     return parts
 
+# %% ../../nbs/strip/01_reader.ipynb #open-folder
 def _open_folder(path, along, bits):
     "A strip in a folder of tiles, one below the other"
     parts = _open_parts(path, along)

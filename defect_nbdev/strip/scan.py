@@ -78,7 +78,7 @@ class Scan:
         return (f'Scan({self.strip.length:,}×{self.strip.width:,} px, {self.tiles:,} tiles, '
                 f'{len(self.defects)} defects{missed})')
 
-# %% ../../nbs/strip/05_scan.ipynb #scan-answers
+# %% ../../nbs/strip/05_scan.ipynb #predict-tiles
 def _predict_tiles(engine, tiles, batch):
     "(heatmaps, probabilities, whether the verdict is 'unknown') of a row of tiles"
     outputs = [engine.run(tiles[i:i+batch]) for i in range(0, len(tiles), batch)]
@@ -87,6 +87,7 @@ def _predict_tiles(engine, tiles, batch):
     if outputs[0].verdicts is None: return heatmaps, probabilities, np.zeros(len(tiles), bool)
     return heatmaps, probabilities, np.concatenate([o.verdicts for o in outputs])=='unknown'
 
+# %% ../../nbs/strip/05_scan.ipynb #resize-heatmaps
 def _resize_heatmaps(heatmaps, cells):
     "(tiles,classes,h,h) to (tiles,classes,cells,cells)"
     side = heatmaps.shape[-1]
@@ -96,6 +97,7 @@ def _resize_heatmaps(heatmaps, cells):
     resized = [cv2.resize(heatmap, (cells,cells), interpolation=how) for heatmap in flat]
     return np.stack(resized).reshape(*heatmaps.shape[:2], cells, cells)
 
+# %% ../../nbs/strip/05_scan.ipynb #scan-answers
 def _uncovered(length, spans):
     "Spans of rows below `length` that are in none of the rising `spans`"
     gaps,end = [],0
@@ -122,7 +124,7 @@ class _Scanner:
         self.hash.update(np.ascontiguousarray(rows))
         self.thumbnail.add(rows)
 
-# %% ../../nbs/strip/05_scan.ipynb #scanner-tiles
+# %% ../../nbs/strip/05_scan.ipynb #add-tiles
 @patch
 def add_tiles(self:_Scanner, y, xs, heatmaps, probabilities, unknown):
     "Merge a row of tiles into defects"
@@ -135,6 +137,7 @@ def add_tiles(self:_Scanner, y, xs, heatmaps, probabilities, unknown):
     scan.unknown_tiles += int(unknown.sum())
     self.inspected.append((y, y+scan.layout.tile))
 
+# %% ../../nbs/strip/05_scan.ipynb #scanner-tiles
 @patch
 def finish(self:_Scanner):
     "The complete scan"
@@ -177,7 +180,7 @@ def scan_strip(
         on_progress(y+layout.tile)
     return scanner.finish()
 
-# %% ../../nbs/strip/05_scan.ipynb #fit-peaks
+# %% ../../nbs/strip/05_scan.ipynb #check-reference
 def _check_reference(scan, mm_per_px, per_m2):
     if check_scale(mm_per_px) is None:
         raise ValueError('a reference needs mm_per_px, the side of a pixel in millimetres: '
@@ -188,6 +191,7 @@ def _check_reference(scan, mm_per_px, per_m2):
     if any(scan.thresholds.values()):
         raise ValueError('scan the reference with peak=0, or its faint defects are not known.')
 
+# %% ../../nbs/strip/05_scan.ipynb #inspected-m2
 @patch
 def inspected_m2(self:Scan,
     mm_per_px:float, # side of a pixel, millimetres
@@ -195,6 +199,7 @@ def inspected_m2(self:Scan,
     "The area that was inspected"
     return (self.strip.length-self.missed_rows)*self.strip.width*mm_per_px**2/1e6
 
+# %% ../../nbs/strip/05_scan.ipynb #fit-peaks
 def fit_thresholds(
     scan:Scan, # of the clean strip, made with peak=0
     mm_per_px:float, # side of a pixel, millimetres

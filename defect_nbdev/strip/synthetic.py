@@ -42,7 +42,7 @@ class SteelTexture:
     def _noise(self, layer, block, rows, columns):
         return self._rng(layer, block).standard_normal((rows,columns), np.float32)
 
-# %% ../../nbs/strip/02_synthetic.ipynb #metal-block
+# %% ../../nbs/strip/02_synthetic.ipynb #soft-patches
 @patch
 def _soft_patches(self:SteelTexture, block):
     "Slow changes of brightness (512,width), from knots of this block and its neighbours"
@@ -53,11 +53,13 @@ def _soft_patches(self:SteelTexture, block):
     fine = cv2.resize(knots, None, fx=_KNOT, fy=_KNOT, interpolation=cv2.INTER_CUBIC)
     return fine[2*_KNOT:-2*_KNOT,:self.width]
 
+# %% ../../nbs/strip/02_synthetic.ipynb #streaks
 @patch
 def _streaks(self:SteelTexture, block):
     "Stripes along the rolling direction at a block's first row (1,width)"
     return 6.5*cv2.GaussianBlur(self._noise(1, block, 1, self.width), (0,0), 2)
 
+# %% ../../nbs/strip/02_synthetic.ipynb #metal-block
 @patch
 def draw_block(self:SteelTexture,
     block:int, # which block, from 0
@@ -69,12 +71,13 @@ def draw_block(self:SteelTexture,
     grain = cv2.GaussianBlur(noise, (0,0), sigmaX=.7, sigmaY=.01)   # a line camera's rows differ
     return level + 2*self._soft_patches(block) + 1.3*self.roughness*grain
 
-# %% ../../nbs/strip/02_synthetic.ipynb #reflectance
+# %% ../../nbs/strip/02_synthetic.ipynb #resize
 def _resize(image, side):
     shrinks = side<CANVAS
     return cv2.resize(image.astype(np.float32), (side,side),
         interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
+# %% ../../nbs/strip/02_synthetic.ipynb #reflectance
 @lru_cache(64)
 def draw_reflectance(
     label:str, # class, a key of PAINTERS
@@ -145,7 +148,7 @@ def place_defects(
         placed.append(defect)
     return tuple(placed)
 
-# %% ../../nbs/strip/02_synthetic.ipynb #strip-blocks
+# %% ../../nbs/strip/02_synthetic.ipynb #lay-over
 def _lay_over(block, first, defect):
     "Multiply a block that begins at row `first` by the part of a defect inside it"
     top,bottom = max(defect.y, first),min(defect.y+defect.side, first+len(block))
@@ -154,6 +157,7 @@ def _lay_over(block, first, defect):
     square = block[top-first:bottom-first, defect.x:defect.x+defect.side]
     square *= factor[top-defect.y:bottom-defect.y]
 
+# %% ../../nbs/strip/02_synthetic.ipynb #strip-blocks
 def draw_blocks(
     length:int, # pixels
     width:int, # pixels

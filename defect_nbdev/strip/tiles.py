@@ -16,7 +16,7 @@ from ..datasets.layouts import letters_and_digits
 from ..inference.engines import Engine
 from .reader import Strip
 
-# %% ../../nbs/strip/03_tiles.ipynb #layout
+# %% ../../nbs/strip/03_tiles.ipynb #tile-layout
 class TileLayout(NamedTuple):
     "How a strip is cut, pixels of the strip"
     tile:int # side of a tile
@@ -27,6 +27,7 @@ class TileLayout(NamedTuple):
         "Cells on one side of a tile"
         return self.tile//self.cell
 
+# %% ../../nbs/strip/03_tiles.ipynb #layout
 def plan_tiles(
     engine:Engine, # that predicts the tiles
     tile:int|None=None, # side of a tile, pixels; None for the engine's own size

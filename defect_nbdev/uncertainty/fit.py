@@ -20,12 +20,13 @@ from ..model import ModelConfig, ScratchDetector, embedding_widths, load_model
 from ..model import predict_batches
 from .confidence import Confidence, fit_confidence
 
-# %% ../../nbs/uncertainty/06_fit.ipynb #usable-images
+# %% ../../nbs/uncertainty/06_fit.ipynb #is-readable
 def _is_readable(path):
     try: read_image(path)
     except BadImage: return False
     return True
 
+# %% ../../nbs/uncertainty/06_fit.ipynb #usable-images
 def usable_images(
     samples:Samples, # labelled images
     most:int=400, # how many to use, spread evenly over the list

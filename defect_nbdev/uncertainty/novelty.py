@@ -261,7 +261,7 @@ def _wrong_tensors(kind, tensors):
             return f"'{name}' {tuple(t.shape)} {t.dtype} is not a table of finite numbers."
     if kind=='mahalanobis': return _wrong_mahalanobis(**tensors)
 
-# %% ../../nbs/uncertainty/03_novelty.ipynb #check-tensors
+# %% ../../nbs/uncertainty/03_novelty.ipynb #wrong-mahalanobis
 def _wrong_mahalanobis(means, directions, variances):
     "Do the shapes fit together, and are the variances above 0?"
     width,rank = directions.shape
@@ -269,6 +269,7 @@ def _wrong_mahalanobis(means, directions, variances):
         return (f'means {tuple(means.shape)}, directions {(width,rank)} and '
                 f'variances {tuple(variances.shape)} do not fit together.')
 
+# %% ../../nbs/uncertainty/03_novelty.ipynb #check-tensors
 def _wrong_k(meta, tensors):
     "Is k beyond what is remembered?"
     most = len(tensors['bank']) if meta['kind']=='knn' else 1

@@ -71,13 +71,14 @@ def refusal_card(
     "What could not be done, in the verdict's place"
     return _card('refused', '×', title, P(why), role='alert')
 
-# %% ../../nbs/web/02_components.ipynb #verdict-card
+# %% ../../nbs/web/02_components.ipynb #image-facts
 def _image_facts(prediction, name):
     "A line below the verdict: name, size, time"
     height,width = prediction.image.shape[:2]
     start = f'{safe_name(name)}: ' if name else ''
     return f'{start}{width}×{height} px, {prediction.milliseconds:.0f} ms'
 
+# %% ../../nbs/web/02_components.ipynb #verdict-card
 def verdict_card(
     prediction:Prediction, # the answer
     name:str='', # of the image, as its sender calls it
@@ -96,7 +97,7 @@ CARD_CSS = '\n'.join([
     f':root {{color-scheme:light dark;{verdict_css()}}}', f'.dark {{{verdict_css(dark=True)}}}',
     static_text('verdict.css')])
 
-# %% ../../nbs/web/02_components.ipynb #layer
+# %% ../../nbs/web/02_components.ipynb #fit
 _PALETTE = np.round(heat_colors(np.linspace(0, 1, 256)[None])[0]).astype(np.uint8).tobytes()
 
 def _fit(size, side):
@@ -104,6 +105,7 @@ def _fit(size, side):
     factor = min(1, side/max(size))
     return tuple(max(1, round(length*factor)) for length in size)
 
+# %% ../../nbs/web/02_components.ipynb #layer
 def evidence_layer(
     prediction:Prediction, # whose `target` is explained
     side:int=400, # longest side of the picture, pixels
@@ -187,7 +189,7 @@ def interactive_page(
     body = Body(Safe(verdict_card(prediction, name)), Br(), Safe(viewer))
     return str(to_xml(Html(head, body, lang='en'), indent=False))
 
-# %% ../../nbs/web/02_components.ipynb #strip-line
+# %% ../../nbs/web/02_components.ipynb #line-view
 def _line_view(scan, start, stop):
     "Rows `start` to `stop` of the strip, lying on their side"
     first = start//scan.thumbnail_scale
@@ -195,6 +197,7 @@ def _line_view(scan, start, stop):
     picture = Image.fromarray(np.ascontiguousarray(scan.thumbnail[first:last].T))
     return {'a':start, 'b':stop, 'image':image_uri(picture, 'JPEG', quality=80)}
 
+# %% ../../nbs/web/02_components.ipynb #strip-line
 def _crop_view(scan, defect):
     "A defect large, lying on its side"
     image,y,x = crop_defect(scan.strip, defect, scan.layout.tile)

@@ -139,7 +139,7 @@ def unpack(
     except (zipfile.BadZipFile, OSError, NotImplementedError) as e:
         raise ValueError(f'{name}: not a zip archive that can be read ({e}).') from None
 
-# %% ../../nbs/web/01_uploads.ipynb #collect
+# %% ../../nbs/web/01_uploads.ipynb #collect-one
 def _collect_one(name, path, folder, limits):
     "One file, or the images of one archive, as a list of `Upload`; and its bytes"
     if Path(name).suffix.lower()!='.zip': return [Upload(name, str(path))],os.path.getsize(path)
@@ -147,6 +147,7 @@ def _collect_one(name, path, folder, limits):
     uploads = unpack(path, folder, name, limits)
     return uploads,sum(file.stat().st_size for file in folder.iterdir())
 
+# %% ../../nbs/web/01_uploads.ipynb #collect
 def collect_uploads(
     files, # of (name for people, path)
     folder, # an empty one, for what is unpacked
