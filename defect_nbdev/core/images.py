@@ -160,7 +160,7 @@ def _tiff_libraries():
 
 def _quieten():
     warnings.filterwarnings('ignore', module=r'PIL\.')
-    cv2.setLogLevel(1) # what ends the program
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
     for file in _tiff_libraries():
         for kind in ('Error', 'Warning'):
             setter = getattr(ctypes.CDLL(str(file)), f'TIFFSet{kind}Handler')
@@ -325,7 +325,8 @@ def _choose_page(file, name, number):
     try: pages = tiff_pages(file)
     except TiffCut as e: _refuse_damaged(name, 'TIFF', e)
     except (ValueError, OverflowError): pages = []
-    if not pages: _refuse_damaged(name, 'TIFF', 'its header cannot be read')
+    if not all(page.width*page.height for page in pages) or not pages:
+        _refuse_damaged(name, 'TIFF', 'its header cannot be read')
     if number is None and len(pages)>1: raise ManyPages.of(name, len(pages))
     if (number or 1)>len(pages): raise BadImage(f'{name}: the file has {len(pages)} pages.')
     return pages[(number or 1)-1]

@@ -111,10 +111,10 @@ def _segment_sizes(page):
     planes = page.channels if separate else 1
     samples = 1 if separate else page.channels
     if 322 in page.tags:
-        width,height = page.tag(322, 1),page.tag(323, 1)
+        width,height = page.tag(322) or 1,page.tag(323) or 1
         n = math.ceil(page.width/width)*math.ceil(page.height/height)*planes
         return n, n*height*math.ceil(width*samples*page.bits/8)
-    rows = min(page.tag(278, page.height), page.height) or page.height
+    rows = min(page.tag(278) or page.height, page.height)
     row_bytes = math.ceil(page.width*samples*page.bits/8)
     return math.ceil(page.height/rows)*planes, page.height*planes*row_bytes
 
