@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'CAMERA_BITS', 'BadImage', 'ManyPages', 'camera_bits', 'check_bits', 'to_uint8', 'to_rgb', 'check_rgb',
-           'RawImage', 'read_whole', 'split_page', 'read_raw', 'read_image', 'resize_to', 'allocate_pixels']
+           'RawImage', 'read_whole', 'split_page', 'read_raw', 'read_image', 'is_deep', 'resize_to', 'allocate_pixels']
 
 # %% ../../nbs/core/03_images.ipynb #imports
 import ctypes
@@ -128,12 +128,11 @@ class RawImage(NamedTuple):
     white:int|None=None # the value of white of 16-bit pixels, where the file says it
     white_is_zero:bool=False # 16-bit or float pixels whose white is zero
     @property
-    def depth(self)->int|None: # one of CAMERA_BITS; None for other pixels, or if the file says it
-        "The fewest bits that hold the 16-bit pixels"
+    def highest(self)->int|None: # None for other pixels than 16-bit, or where the file says white
+        "The highest value, as its camera counted"
         if self.pixels.dtype!=np.uint16 or self.white or not self.pixels.size: return None
         highest = int(self.pixels.max())
-        if self.white_is_zero: highest = min(highest, 65535 - int(self.pixels.min()))
-        return camera_bits(highest)
+        return min(highest, 65535 - int(self.pixels.min())) if self.white_is_zero else highest
 
 # %% ../../nbs/core/03_images.ipynb #raw-rgb
 def _white_to_highest(pixels, white):
@@ -460,6 +459,21 @@ def read_image(
 )->np.ndarray: # (H,W,3) RGB, uint8
     "Read one image from wherever it is, or raise `BadImage` with one sentence"
     return read_raw(src, max_pixels).to_rgb(bits)
+
+# %% ../../nbs/core/03_images.ipynb #is-deep
+def is_deep(
+    path, # of an image, str or PathLike
+)->bool: # False for what cannot be read
+    "Can a file hold more than 8 bits a channel?"
+    try:
+        with open(split_page(path)[0], 'rb') as file:
+            head = file.read(26)
+            if tiff_form(head):
+                file.seek(0)
+                return any(page.bits>8 for page in tiff_pages(file))
+    except (OSError, ValueError): return False
+    if head.startswith(b'\x89PNG'): return head[24:25]==b'\x10'
+    return head[:2] in (b'P2', b'P5', b'P3', b'P6') or b'jP' in head[:8] or b'ftyp' in head
 
 # %% ../../nbs/core/03_images.ipynb #resize
 def resize_to(
