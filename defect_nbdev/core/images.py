@@ -22,7 +22,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import PIL
-from fastcore.basics import patch
 from PIL import Image, ImageFile, ImageOps
 
 from .tiff import TiffCut, TiffPage, declared_white, missing_pixels, put_first, tiff_form
@@ -69,8 +68,8 @@ def _scale_depth(pixels, name, white):
     highest = int(pixels.max(initial=0))
     if highest>white:
         bits = (white+1).bit_length() - 1
-        why = f'its pixels reach {highest:,}, but {bits} bits, as they are read here, end at {white:,}'
-        raise BadImage(f'{name}: {why}; say with --bits how many the camera uses.')
+        raise BadImage(f'{name}: its pixels reach {highest:,}, but {bits} bits, as they are read '
+                       f'here, end at {white:,}; say with --bits how many the camera uses.')
     return ((pixels.astype(np.uint32)*255 + white//2)//white).astype(np.uint8)
 
 # %% ../../nbs/core/03_images.ipynb #to-uint8
@@ -133,22 +132,19 @@ class RawImage(NamedTuple):
         if self.pixels.dtype!=np.uint16 or self.white or not self.pixels.size: return None
         highest = int(self.pixels.max())
         return min(highest, 65535 - int(self.pixels.min())) if self.white_is_zero else highest
+    def to_rgb(self,
+        bits:int|None=None, # that 16-bit pixels use, 8 to 16, where the file does not say it
+    )->np.ndarray: # (H,W,3) uint8
+        "At 8 bits"
+        white,pixels = self.white or 2**(bits or 16) - 1, self.pixels
+        if self.white_is_zero: pixels = _white_to_highest(pixels, np.uint16(white))
+        return to_rgb(pixels, self.name, white)
 
 # %% ../../nbs/core/03_images.ipynb #raw-rgb
 def _white_to_highest(pixels, white):
     "Pixels whose white is zero turned round"
     if pixels.dtype!=np.uint16: return 1 - pixels
     return (white if pixels.max(initial=0)<=white else np.uint16(65535)) - pixels
-
-@patch
-def to_rgb(self:RawImage,
-    bits:int|None=None, # that 16-bit pixels use, 8 to 16, where the file does not say it; None: 16
-)->np.ndarray: # (H,W,3) uint8
-    "At 8 bits"
-    white = self.white or 2**(bits or 16) - 1
-    pixels = self.pixels
-    if self.white_is_zero: pixels = _white_to_highest(pixels, np.uint16(white))
-    return to_rgb(pixels, self.name, white)
 
 # %% ../../nbs/core/03_images.ipynb #quiet
 def _tiff_libraries():

@@ -8,10 +8,7 @@ __all__ = ['Depth', 'measure_depth', 'describe_depth']
 # %% ../../nbs/datasets/08_depth.ipynb #imports
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from ..core.images import BadImage, camera_bits, check_bits, is_deep, read_raw
 from .layouts import Samples
