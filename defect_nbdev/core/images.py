@@ -24,8 +24,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, ImageOps
 
-from .tiff import TiffCut, TiffPage, declared_white, missing_pixels, put_first, tiff_form
-from .tiff import tiff_pages, wrong_kind
+from .tiff import TiffCut, TiffPage, declared_white, missing_pixels, put_first
+from .tiff import tiff_form, tiff_pages, wrong_kind
 from .truncation import ends_early, missing_part, png_chunks
 
 # %% ../../nbs/core/03_images.ipynb #bad-image
