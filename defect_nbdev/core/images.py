@@ -104,9 +104,9 @@ def to_rgb(
     if not is_grey and (pixels.ndim!=3 or shape[2] not in (3,4)):
         raise BadImage(f'{name}: shape {shape} is not (H,W), (H,W,1), (H,W,3) or (H,W,4).')
     if 0 in shape: raise BadImage(f'{name}: the image has no pixels, its shape is {shape}.')
-    pixels = to_uint8(pixels, name, white)
+    pixels = to_uint8(pixels if is_grey else pixels[...,:3], name, white)
     if is_grey: pixels = np.stack([pixels.reshape(shape[:2])]*3, -1)
-    return np.ascontiguousarray(pixels[...,:3])
+    return np.ascontiguousarray(pixels)
 
 # %% ../../nbs/core/03_images.ipynb #check-rgb
 def check_rgb(
@@ -130,7 +130,8 @@ class RawImage(NamedTuple):
     def highest(self)->int|None: # None for other pixels than 16-bit, or where the file says white
         "The highest value, as its camera counted"
         if self.pixels.dtype!=np.uint16 or self.white or not self.pixels.size: return None
-        highest = int(self.pixels.max())
+        colours = self.pixels[...,:3] if self.pixels.ndim==3 else self.pixels
+        highest = int(colours.max())
         return min(highest, 65535 - int(self.pixels.min())) if self.white_is_zero else highest
     def to_rgb(self,
         bits:int|None=None, # that 16-bit pixels use, 8 to 16, where the file does not say it
@@ -276,12 +277,11 @@ def _refuse_frames(image, data, name):
 
 # %% ../../nbs/core/03_images.ipynb #deep-png
 def _open_cv(data):
-    "Grey, RGB or RGBA as stored, by OpenCV; None if it cannot be read"
+    "Grey or RGB as stored, by OpenCV; None if it cannot be read"
     try: pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error: return None
     if pixels is None or pixels.ndim==2: return pixels
-    order = [2,1,0,3][:pixels.shape[2]]
-    return pixels[...,order] if len(order)>2 else None
+    return pixels[...,2::-1] if pixels.shape[2]>2 else None
 
 def _deep_png(data):
     "Pixels of a 16-bit PNG with several channels, else None"
