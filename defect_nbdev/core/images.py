@@ -41,7 +41,7 @@ class ManyPages(BadImage):
     @classmethod
     def of(cls, name, count):
         many = cls(f'{name}: holds {count} pages, of which one would be seen; save them as files '
-                   'of their own (defect_inspect takes all of them).')
+                   'of their own (defect_inspect on one machine takes all).')
         many.count = count
         return many
 
