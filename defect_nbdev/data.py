@@ -16,7 +16,7 @@ from functools import partial
 import cv2
 import numpy as np
 
-from .core.images import BadImage, allocate_pixels, read_image, resize_to
+from .core.images import BadImage, allocate_pixels, check_bits, resize_to
 from .datasets.layouts import Samples
 
 # %% ../nbs/00_data.ipynb #preprocess
@@ -28,6 +28,7 @@ class Preprocess:
     std:tuple=(0.229, 0.224, 0.225) # per channel RGB, of pixels in [0,1]
     resize:str='squash' # both sides scaled to `size`
     normalize:str='fixed' # 'fixed': by `mean` and `std`; 'image': by all the image's own pixels
+    bits:int|None=None # that 16-bit pixels use, 8 to 16; None: 16, for a model that saw none
     def __post_init__(self):
         known = "is not known; this version knows 'squash'."
         if self.resize!='squash': raise ValueError(f"resize rule '{self.resize}' {known}")
@@ -36,9 +37,11 @@ class Preprocess:
             raise ValueError(f"normalisation '{self.normalize}' {known}")
         small = 'is too small; give 32 pixels or more.'
         if self.size<32: raise ValueError(f'image size {self.size} {small}')
+        check_bits(self.bits)
     def to_dict(self)->dict: # plain JSON types
         "For a model's config.json"
-        return {k: list(v) if isinstance(v, tuple) else v for k,v in asdict(self).items()}
+        settings = {k:v for k,v in asdict(self).items() if k!='bits' or v is not None}
+        return {k: list(v) if isinstance(v, tuple) else v for k,v in settings.items()}
     @classmethod
     def from_dict(cls, settings:dict)->'Preprocess': # from `to_dict`
         "From a model's config.json"
@@ -170,7 +173,7 @@ def train_transform(
 # %% ../nbs/00_data.ipynb #decode
 def _decode(sample, size):
     "Pixels, or the sentence that says why there are none"
-    try: return resize_to(read_image(sample.path), size)
+    try: return resize_to(sample.read(), size)
     except BadImage as e: return str(e)
 
 def decode_images(

@@ -21,6 +21,7 @@ from .watch import watch as watch_folders
 from ..core.cli import command, cpu_count, has_terminal, one_or_more, progress_bar
 from ..core.cli import stop_on_signal
 from ..core.html import printable
+from ..core.images import split_page
 from ..inference.costs import read_costs
 from ..inference.inspector import load_inspector
 from ..monitoring.store import InspectionStore
@@ -44,6 +45,11 @@ def _pending(results, found, progress):
         if results.is_done(keyed.key): progress.update()
         else: yield keyed
 
+# %% ../../nbs/batch/03_run.ipynb #further-pages
+def _count_further_pages(group):
+    "Answers for pages behind the first one of their file, which was counted already"
+    return sum((split_page(file)[1] or 1)>1 for file,_ in group)
+
 # %% ../../nbs/batch/03_run.ipynb #inspect-files
 def inspect_files(
     results:Results, # where the answers go
@@ -60,13 +66,14 @@ def inspect_files(
     count = 0
     with progress_bar(total, show=bar, smoothing=.1) as progress:
         pending = _pending(results, find(), progress)
-        answers = predict_files(results.inspector, pending, batch, readers, lanes)
+        answers = predict_files(results.inspector, pending, batch, readers, lanes, results.is_done)
         for group in _grouped(answers, 64, .5):
             for item in results.record(group):
                 if not item.error: continue
                 progress.clear()
                 say(printable(item.error))
             count += len(group)
+            if bar: progress.total += _count_further_pages(group)
             progress.update(len(group))
     return count
 
@@ -130,6 +137,7 @@ def defect_inspect(
     batch:int=8, # images the engine gets at once
     readers:int=2, # threads that read images
     threads:int=None, # threads of ONNX Runtime or OpenVINO; None for all cores
+    bits:int=None, # that 16-bit pixels use, 8 to 16; None for what the model learned from
     device:str=None, # of PyTorch: cpu, cuda, …; None for a GPU where there is one
     mm_per_px:float=None, # side of a pixel in millimetres; adds the defect's area in mm²
     costs:str=None, # JSON file with each action's costs by class; adds the cheapest action
@@ -140,14 +148,14 @@ def defect_inspect(
 ):
     "Inspect every image of some files and folders"
     _check_options(paths, out, format, engine_cluster, watch=watch, heatmaps=heatmaps,
-                   ledger=ledger, engine=engine, device=device)
+                   ledger=ledger, engine=engine, device=device, bits=bits)
     if engine_cluster:
         prices = costs and read_costs(costs, load_inspector(model).classes)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, prices, report, _print_error, has_terminal())
     else:
         threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
-        inspector = load_inspector(model, device, engine, threads)
+        inspector = load_inspector(model, device, engine, threads, bits)
         with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())

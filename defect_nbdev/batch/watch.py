@@ -20,7 +20,7 @@ from watchdog.observers.polling import PollingObserver
 from .files import InputFile, SUFFIXES, file_key, find_images, predict_files
 from .results import Results
 from ..core.html import printable
-from ..core.images import BadImage
+from ..core.images import BadImage, split_page
 
 # %% ../../nbs/batch/08_watch.ipynb #arrivals
 QUIET = .5 # seconds without a change after which a file counts as complete
@@ -116,11 +116,12 @@ def take(self:Arrivals,
 def _settle(arrivals, pairs):
     "Generator of the pairs to record; a file that changed while it was read has to wait again"
     for file,outcome in pairs:
+        path = split_page(file)[0]
         if not isinstance(outcome, BadImage):
             yield file,outcome
         elif 'was changed while it was read' in str(outcome):
-            arrivals.mark_changed(file.path, is_open=False)
-        elif os.path.lexists(file.path):
+            arrivals.mark_changed(path, is_open=False)
+        elif os.path.lexists(path):
             yield file,outcome   # else it was deleted meanwhile
 
 # %% ../../nbs/batch/08_watch.ipynb #inspect-complete
@@ -128,7 +129,8 @@ def _inspect_complete(results, arrivals, batch, readers, say):
     "Inspect and record the files that are complete: (how many were tried, how many recorded)"
     files = [InputFile(path, key=file_key(path)) for path in arrivals.take(4*batch)]
     files = [file for file in files if not results.is_done(file.key)]
-    pairs = list(_settle(arrivals, predict_files(results.inspector, files, batch, readers)))
+    answers = predict_files(results.inspector, files, batch, readers, is_done=results.is_done)
+    pairs = list(_settle(arrivals, answers))
     if not pairs: return len(files), 0
     for item in results.record(pairs):
         if item.error: say(printable(item.error))

@@ -15,7 +15,7 @@ from fastcore.script import store_true
 
 from ..core.cli import command
 from ..core.files import write_atomic, write_text
-from ..core.images import read_image
+from .depth import describe_depth, measure_depth
 from .layouts import read_samples
 from .leakage import strip_groups
 from .splits import common_root, find_overlaps, fingerprints
@@ -96,9 +96,12 @@ def _boxes(samples):
 def audit(
     data, # a folder in any layout `read_samples` knows
     across:bool=False, # look for the same metal across classes too
+    bits:int|None=None, # that 16-bit pixels use, 8 to 16; None estimates them
 )->tuple: # (dict for JSON; Samples that can be read; their overlaps)
     "What is in a folder, and what its splits are worth"
-    prints = fingerprints(read_samples(data))
+    found = read_samples(data)
+    depth = measure_depth(found, bits)
+    prints = fingerprints(found.with_bits(depth.bits))
     samples,n = prints.samples,len(prints.samples)
     if not n: raise ValueError(f'{data}: none of its images can be read.')
     overlaps = find_overlaps(prints, across)
@@ -113,6 +116,7 @@ def audit(
         'groups':len(set(groups)), 'pairs':len(overlaps), 'across':across,
         'duplicates':_duplicates(prints), 'leak_on_disk':_part_leaks(overlaps, samples),
         'leak_random':random_leak(overlaps, n), 'boxes':_boxes(samples),
+        'bits':depth.bits, 'depth':describe_depth(depth),
         'unreadable':list(samples.problems),
     }
     return report, samples, overlaps
@@ -151,7 +155,7 @@ def mosaic(
 )->np.ndarray: # (H,W) uint8, white where no image is
     "Lay out the images of one group, each where it was cut"
     places = _places(overlaps, first)
-    h,w = read_image(samples[first].path).shape[:2]
+    h,w = samples[first].read().shape[:2]
     top = min(y for y,_,_ in places.values())
     left = min(x for _,x,_ in places.values())
     corners = {k:(round((y-top)*h), round((x-left)*w)) for k,(y,x,_) in places.items()}
@@ -159,7 +163,7 @@ def mosaic(
     width = max(x for _,x in corners.values()) + w
     sheet = np.full((height, width), 255, np.uint8)
     for k,(y,x) in corners.items():
-        image = read_image(samples[k].path)[...,0]
+        image = samples[k].read()[...,0]
         sheet[y:y+h,x:x+w] = np.rot90(image, places[k][2])
     return sheet
 
@@ -218,6 +222,7 @@ def _audit_lines(report):
     sizes = ', '.join(f'{k} {v}' for k,v in list(report['sizes'].items())[:5])
     parts = f' ({parts})' if parts else ''
     yield f"{report['layout']}: {report['n']} images{parts}; size and number: {sizes}"
+    if report['depth']: yield report['depth']
     yield from _class_lines(report)
     duplicates = [' = '.join(files) for files in report['duplicates']]
     yield from _listed(duplicates or ['none'], 'exact duplicates')
@@ -234,9 +239,10 @@ def defect_audit(
     data:str, # folder with images: NEU-DET, NEU-CLS, train/valid/test, or a folder per class
     out:str=None, # also write audit.json and groups.png into this folder
     across:store_true=False, # look for the same metal across classes too
+    bits:int=None, # that 16-bit pixels use, 8 to 16 (estimated)
 ):
     "Say what is in a folder of images, which show the same metal, and what its split is worth"
-    report,samples,overlaps = audit(data, across)
+    report,samples,overlaps = audit(data, across, bits)
     print('\n'.join(_audit_lines(report)))
     if not out: return
     out = Path(out)

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..core.files import list_files, list_folders
+from ..core.images import read_image
 
 # %% ../../nbs/datasets/01_layouts.ipynb #neu-classes
 NEU_FOLDERS = { # the name people read -> NEU-DET's folder name
@@ -65,6 +67,7 @@ class Sample:
     label:str # display name of the class it is filed under
     split:str|None=None # 'train', 'validation', 'test', or None where the layout has none
     boxes:tuple=() # of `Box`
+    bits:int|None=None # that 16-bit pixels use, see `read_image`
 
 # %% ../../nbs/datasets/01_layouts.ipynb #samples
 @dataclass(frozen=True)
@@ -91,6 +94,19 @@ class Samples:
         "How many images each class has"
         counts = Counter(sample.label for sample in self.samples)
         return {name: counts[name] for name in self.classes}
+
+# %% ../../nbs/datasets/01_layouts.ipynb #sample-read
+@patch
+def read(self:Sample)->np.ndarray: # (H,W,3) uint8
+    "The image, as a model of these samples sees it; BadImage with one sentence"
+    return read_image(self.path, bits=self.bits)
+
+@patch
+def with_bits(self:Samples,
+    bits:int|None, # that 16-bit pixels use, 8 to 16; None: 16
+)->Samples: # the same images
+    "Samples that are read at a depth"
+    return replace(self, samples=tuple(replace(sample, bits=bits) for sample in self.samples))
 
 # %% ../../nbs/datasets/01_layouts.ipynb #neu-files
 _SPLITS = {'train':'train', 'training':'train', 'valid':'validation', 'val':'validation',

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.files import file_sha256, read_json, write_text
-from ..core.images import BadImage, read_image
+from ..core.images import BadImage
 from ..core.models import find_model
 from .layouts import Samples, read_samples
 from .leakage import Overlap, overlap_pairs, strip_groups
@@ -33,7 +33,7 @@ class Fingerprints:
 # %% ../../nbs/datasets/04_splits.ipynb #fingerprint
 def _fingerprint(sample):
     "(hash, size) of a file, or what is wrong with it"
-    try: return file_sha256(sample.path), read_image(sample.path).shape[:2]
+    try: return file_sha256(sample.path), sample.read().shape[:2]
     except (BadImage, OSError) as e: return str(e)
 
 # %% ../../nbs/datasets/04_splits.ipynb #fingerprints
@@ -56,7 +56,7 @@ def _same_metal(prints, across):
     found = {}
     for size in sorted(set(prints.sizes)):
         own = [k for k,s in enumerate(prints.sizes) if s==size]
-        images = [read_image(samples[k].path)[...,0] for k in own]
+        images = [samples[k].read()[...,0] for k in own]
         turns = (0,1,2,3) if size[0]==size[1] else (0,2)
         for o in overlap_pairs(images, None if across else labels[own], turns=turns):
             i,j = own[o.i],own[o.j]

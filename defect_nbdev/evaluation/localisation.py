@@ -313,7 +313,8 @@ def read_localisation_data(
         raise ValueError(f"{data}: no image of the part '{split}' has boxes of its class, "
                          'so nothing can be compared.')
     manifest = model_manifest(folder)
-    train = known_parts(manifest, read_samples(data)).part('train') if manifest else ()
+    found = read_samples(data).with_bits(config.preprocess.bits)
+    train = known_parts(manifest, found).part('train') if manifest else ()
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     network = network.eval().to(device, memory_format=torch.channels_last)
     groups = metal_groups(manifest, boxed)

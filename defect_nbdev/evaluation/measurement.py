@@ -39,9 +39,10 @@ class ImageFiles:
     "Image files as a sequence of uint8 RGB arrays (H,W,3), each read when it is indexed"
     def __init__(self,
         paths, # iterable of image files, str or PathLike
-    ): self.paths = list(paths)
+        bits:int|None=None, # that 16-bit pixels use, 8 to 16; None: 16
+    ): self.paths,self.bits = list(paths),bits
     def __len__(self): return len(self.paths)
-    def __getitem__(self, i): return read_image(self.paths[i])
+    def __getitem__(self, i): return read_image(self.paths[i], bits=self.bits)
 
 # %% ../../nbs/evaluation/05_measurement.ipynb #evaluation-data
 @dataclass(frozen=True, eq=False)
@@ -109,9 +110,11 @@ def predict_folder(
     if not leaky: refuse_leaks(model, samples, leaks)
     net = net.to(make_accelerator().device, memory_format=torch.channels_last)
     manifest,targets = model_manifest(folder),np.array(class_indices(samples, config.classes))
+    paths = (sample.path for sample in samples)
+    images = ImageFiles(paths, config.preprocess.bits)
     data = EvaluationData(
         name=folder.resolve().name, model=net, config=config, confidence=load_confidence(folder),
-        samples=samples, images=ImageFiles(sample.path for sample in samples), targets=targets,
+        samples=samples, images=images, targets=targets,
         groups=metal_groups(manifest, samples), leaks=leaks, unlisted=unlisted, manifest=manifest,
         batch=batch)
     return replace(data, result=data.predict())

@@ -55,7 +55,7 @@ def sample_images(
     "A spread of the images"
     if most<1: raise ValueError(f'most is {most}; give 1 or more images.')
     own = evenly_spaced(len(data.targets), most)
-    images = ImageFiles(data.images.paths[i] for i in own)
+    images = ImageFiles((data.images.paths[i] for i in own), data.images.bits)
     return replace(data, images=images, targets=data.targets[own], groups=data.groups[own])
 
 # %% ../../nbs/evaluation/06_robustness.ipynb #measure-ladders

@@ -15,7 +15,7 @@ from ..core.metrics import fair_metrics
 from ..data import SteelDataset, decode_images, eval_transform, make_loader
 from ..datasets.layouts import Samples, class_indices, read_samples
 from ..datasets.splits import known_parts, leaks, model_manifest
-from ..model import load_model
+from ..model import load_config, load_model
 from ..train import make_accelerator, predict_logits
 
 # %% ../../nbs/evaluation/01_validate.ipynb #test-images
@@ -36,6 +36,7 @@ def read_test_images(
     "Read one part of a folder, and what the model's manifest knows about its images"
     manifest,samples = model_manifest(model),read_samples(data)
     if manifest: samples = known_parts(manifest, samples)
+    samples = samples.with_bits(load_config(model).preprocess.bits)
     samples,images = decode_images(samples.part(split, None), size)
     if not len(samples): raise ValueError(f"{data}: no readable image in the part '{split}'.")
     listed = {entry.sha256 for entry in manifest.images} if manifest else ()

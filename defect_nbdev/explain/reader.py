@@ -23,7 +23,6 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core.images import read_image
 from ..core.models import find_model
 from ..core.weights import write_tensors
 from ..data import eval_transform
@@ -143,7 +142,7 @@ def feature_levels(
     starts = range(0, len(samples), batch)
     hidden = progress is None or len(samples)<100
     for i in tqdm(starts, desc=progress, disable=hidden, leave=False):
-        images = [read_image(sample.path) for sample in samples[i:i+batch]]
+        images = [sample.read() for sample in samples[i:i+batch]]
         x = torch.stack([transform(image=image)['image'] for image in images])
         x = x.to(device, memory_format=torch.channels_last)
         with torch.no_grad(): levels = model.backbone.levels(x)
@@ -308,7 +307,7 @@ def learn_reader(
     blocks = _blocks_to_read(model, config.preprocess.size, device)
     data = collect_training_data(model, config, used, teacher)
     reader = fit_reader(data, len(config.classes), blocks).to(device)
-    views = [read_image(used[i].path) for i in evenly_spaced(len(used), 16)]
+    views = [used[i].read() for i in evenly_spaced(len(used), 16)]
     x = torch.stack([transform(image=view)['image'] for view in views]).to(device)
     reader.offset = cell_offset(_ReaderFeatures(model, reader).eval(), x)
     reader.record = {'images':len(used)}

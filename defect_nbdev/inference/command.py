@@ -12,7 +12,7 @@ import numpy as np
 from fastcore.script import store_true
 
 from ..core.cli import command, import_optional
-from ..core.images import read_image, resize_to
+from ..core.images import resize_to
 from ..core.models import find_model
 from ..datasets.layouts import read_samples
 from ..datasets.splits import known_parts, require_manifest
@@ -36,9 +36,10 @@ def read_split(
 def read_pixels(
     samples, # Samples
     size:int, # side of the model's square, pixels
+    bits:int|None=None, # that 16-bit pixels use, 8 to 16; None: 16
 )->np.ndarray: # (N,size,size,3) uint8
     "Images as an engine takes them"
-    return np.stack([resize_to(read_image(sample.path), size) for sample in samples])
+    return np.stack([resize_to(sample.read(), size) for sample in samples.with_bits(bits)])
 
 # %% ../../nbs/inference/10_command.ipynb #check-options
 _SUFFIXES = {'onnx':'.onnx', 'openvino':'.xml'}
@@ -93,7 +94,7 @@ def defect_export(
     learned = judged = None
     if data:
         train,valid = read_split(model, data)
-        judged = read_pixels(valid, engine.size)
-        if int8: learned = read_pixels(train, engine.size)
+        judged = read_pixels(valid, engine.size, engine.bits)
+        if int8: learned = read_pixels(train, engine.size, engine.bits)
     exported,found = export_model(engine, path, learned, judged)
     _print_export(path, exported, found)

@@ -61,6 +61,9 @@ class Engine:
     @property
     def size(self)->int: return self.meta['preprocess']['size'] # side of its square, pixels
     @property
+    def bits(self)->int|None: # that 16-bit pixels use; None for a model that learned from none
+        return self.meta['preprocess'].get('bits')
+    @property
     def scale(self)->float: return self.meta['evidence_scale'] # logits that a heatmap draws as 1
     @property
     def preprocess_hash(self)->str: # of how an image is prepared, 16 hexadecimal digits

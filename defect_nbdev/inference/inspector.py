@@ -18,7 +18,7 @@ from PIL import Image
 from fastcore.basics import GetAttr, patch
 
 from .. import __version__
-from ..core.images import BadImage, read_image, resize_to
+from ..core.images import BadImage, camera_bits, check_bits, read_raw, resize_to
 from ..core.models import find_model, folder_hash, shipped_model
 from ..datasets.quality import Limits, Quality, describe_flags, flags, measure
 from .engines import Engine, EngineOutputs, load_engine
@@ -34,8 +34,9 @@ class Inspector(GetAttr):
     def __init__(self,
         engine:Engine, # what answers for pixels
         limits:Limits|None=None, # what a good image looks like; None for what the model learned
+        bits:int|None=None, # that 16-bit pixels use, 8 to 16; None for those of the training
     ):
-        self.engine = engine
+        self.engine,self.bits = engine,check_bits(bits) or engine.bits
         limits = limits or _model_limits(engine)
         self.grey = limits.colour_max<=.5 # it learned from grey images, so it gets nothing else
         self.limits = limits._replace(colour_max=MAX_TINT) if self.grey else limits
@@ -43,6 +44,7 @@ class Inspector(GetAttr):
     @property
     def preprocess_hash(self)->str: # of how an image is prepared, 16 hexadecimal digits
         text = f'{self.engine.preprocess_hash} grey={self.grey}'
+        if self.bits!=self.engine.bits: text += f' bits={self.bits}'
         return hashlib.sha256(text.encode()).hexdigest()[:16]
     def __repr__(self):
         facts = self.engine.meta['backbone'], f'{self.engine.size} px'
@@ -61,6 +63,14 @@ class PreparedImage(NamedTuple):
     pixels:np.ndarray # (size,size,3) uint8
     quality:Quality # what was measured
     milliseconds:float # that this took
+    depth:int|None=None # bits that its pixels use, where they were read as more; else None
+
+# %% ../../nbs/inference/07_inspector.ipynb #dark-by-depth
+def _unused_depth(raw, bits):
+    "Bits that 16-bit pixels use, if a camera of so many would have made a brighter image"
+    if raw.highest is None: return None
+    used = camera_bits(raw.highest)
+    return used if used<(bits or 16) else None
 
 # %% ../../nbs/inference/07_inspector.ipynb #prepare
 @patch
@@ -69,13 +79,15 @@ def prepare(self:Inspector,
 )->PreparedImage:
     "Read an image, measure it, and make it what the engine takes"
     start = time.perf_counter()
-    image = read_image(src)
+    raw = read_raw(src)
+    image = raw.to_rgb(self.bits)
     pixels = resize_to(image, self.engine.size)
     quality = measure(image)
     if self.grey and quality.colour>0:
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
         pixels = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    return PreparedImage(image, pixels, quality, (time.perf_counter()-start)*1000)
+    milliseconds = (time.perf_counter()-start)*1000
+    return PreparedImage(image, pixels, quality, milliseconds, _unused_depth(raw, self.bits))
 
 # %% ../../nbs/inference/07_inspector.ipynb #confidence-fields
 def _confidence_fields(outputs, i, classes, is_spoiled):
@@ -101,7 +113,7 @@ def to_prediction(self:Inspector,
     probabilities = dict(zip(self.classes, outputs.probabilities[i].tolist()))
     label = max(probabilities, key=probabilities.get)
     spoiled_by = flags(prepared.quality, self.limits)
-    warnings = describe_flags(prepared.quality, self.limits) if spoiled_by else ()
+    warnings = describe_flags(prepared.quality, self.limits, prepared.depth)
     engine = self.engine
     return Prediction(
         label=label, confidence=probabilities[label], probabilities=probabilities,
@@ -183,11 +195,14 @@ def load_inspector(
     device:str|None=None, # for PyTorch: 'cpu', 'cuda', …; None for a GPU where there is one
     engine:str|None=None, # one of ENGINES; None for PyTorch, or for what reads the file
     threads:int|None=None, # not for PyTorch; None for all that this process may use
+    bits:int|None=None, # that 16-bit pixels use, 8 to 16; None for those of the training
 )->Inspector: # ready to be called
     "An inspector from a saved or an exported model"
+    check_bits(bits)
     if engine not in (None, *ENGINES):
         raise ValueError(f"engine is '{engine}'; give {', '.join(ENGINES)}.")
     is_file = path is not None and Path(path).suffix in ('.onnx', '.xml', '.bin')
-    if is_file and not Path(path).is_dir(): return Inspector(load_engine(path, threads, engine))
-    if engine in ('onnx', 'openvino'): return Inspector(_load_exported(path, engine, threads))
-    return Inspector(_load_with_torch(path, device))
+    if is_file and not Path(path).is_dir(): loaded = load_engine(path, threads, engine)
+    elif engine in ('onnx', 'openvino'): loaded = _load_exported(path, engine, threads)
+    else: loaded = _load_with_torch(path, device)
+    return Inspector(loaded, bits=bits)

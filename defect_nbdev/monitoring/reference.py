@@ -22,7 +22,6 @@ from fastcore.basics import patch
 
 from ..core.files import read_json, write_text
 from ..core.html import printable
-from ..core.images import read_image
 from ..core.models import find_model
 from ..core.tables import read_rows, table_columns
 from ..datasets.layouts import read_samples
@@ -305,8 +304,9 @@ def model_reference(
     if not (len(train) and len(judges)):
         raise ValueError(f'{data}: holds {len(train)} of the images the model learned from and '
                          f'{len(judges)} of those that judged it; give their folder.')
-    predictions = load_inspector(folder, 'cpu').stream(s.path for s in judges)
-    rows = chain((measure(read_image(s.path))._asdict() for s in train),
+    inspector = load_inspector(folder, 'cpu')
+    predictions = inspector.stream(s.path for s in judges)
+    rows = chain((measure(s.read())._asdict() for s in train.with_bits(inspector.bits)),
                  (prediction.record() for _,prediction in predictions))
     source = (f'{len(train)+len(judges)} images (light and focus) and the {len(judges)} among them '
               f'that judged the model (answers), {Path(data).name}')

@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from .. import __version__
 from ..core.files import write_atomic
 from ..core.html import printable
-from ..core.images import BadImage, read_image
+from ..core.images import BadImage, read_raw, split_page
 from ..core.verdicts import VERDICTS
 from ..inference.prediction import image_hash
 from .table_columns import EXTRA_COLUMNS, RECORD, flatten_record
@@ -551,6 +551,16 @@ def corrections(self:InspectionStore,
     select = 'SELECT time, label, who, note FROM corrections WHERE inspection = ? ORDER BY id'
     return [dict(zip(('time', 'label', 'by', 'note'), row)) for row in self.query(select, (id,))]
 
+# %% ../../nbs/monitoring/01_store.ipynb #find-pixels
+def _find_pixels(path, digest):
+    "An image whose pixels have this hash, read at whatever depth that was; None if it is another"
+    try: raw = read_raw(path)
+    except BadImage: return None
+    depths = [None] if raw.highest is None else range(16, max(7, raw.highest.bit_length()-1), -1)
+    for bits in depths:
+        image = raw.to_rgb(bits)
+        if image_hash(image)==digest: return image
+
 # %% ../../nbs/monitoring/01_store.ipynb #load-image
 @patch
 def load_image(self:InspectionStore,
@@ -560,11 +570,9 @@ def load_image(self:InspectionStore,
     kept = self.images/f"{row['image_hash']}.png"
     path = os.path.join(row['folder'], row['file'])
     for candidate in (kept, path):
-        try:
-            image = read_image(candidate)
-            if image_hash(image)==row['image_hash']: return image
-        except BadImage: pass
-    exists = os.path.isfile(path)
+        image = _find_pixels(candidate, row['image_hash'])
+        if image is not None: return image
+    exists = os.path.isfile(split_page(path)[0])
     why = 'is not the image that was inspected' if exists else 'the image is gone'
     raise BadImage(f"{printable(row['file'])}: {why}, and no copy was kept.")
 

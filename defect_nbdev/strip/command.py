@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.cli import command, progress_bar
 from ..core.files import write_atomic, write_text
+from ..core.images import camera_bits
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -36,7 +37,8 @@ def summarise_scan(
     spans = {name:[[int(a), int(b)] for a,b in rows]
              for name,rows in (('missed_rows', scan.missed), ('unreadable_rows', strip.lost))}
     return dict(file=Path(strip.name).name, length_px=strip.length, width_px=strip.width,
-        dtype=str(strip.dtype), bits=strip.bits, mm_per_px=mm_per_px, **size,
+        dtype=str(strip.dtype), bits=strip.bits, pages=strip.pages,
+        cut_off_at_white=strip.is_cut_off, mm_per_px=mm_per_px, **size,
         **scan.layout._asdict(), cut=scan.cut, peaks=scan.thresholds, tiles=scan.tiles,
         clean_tiles=scan.clean_tiles, unknown_tiles=scan.unknown_tiles, defects=scan.count(),
         **spans, pixels_sha256=scan.digest, seconds=round(scan.seconds, 2))
@@ -90,6 +92,11 @@ def _describe_scan(scan, mm_per_px, knows_clean):
     yield _describe_size(scan, mm_per_px)
     if scan.strip.dtype==np.uint16:
         yield f'16-bit pixels were read as {scan.strip.bits}-bit ones; --bits says it otherwise'
+    if scan.strip.is_cut_off:
+        yield (f'pixels reach {scan.strip.highest:,}, which is above white, and were read as '
+               f'white; --bits {camera_bits(scan.strip.highest)} keeps them apart')
+    if scan.strip.pages>1:
+        yield f'{scan.strip.pages} pages were read as one strip, one below the other'
     if not knows_clean:
         yield _NO_CLEAN
     if scan.unknown_tiles:
@@ -130,7 +137,7 @@ def defect_strip(
     reference:str=None, # a strip of the same kind without defects, to set each class's peak by
     per_m2:float=.1, # false defects that may be left on a square metre of the reference
     along:str=None, # axis that runs along the coil, x or y (the longer one)
-    bits:int=None, # that 16-bit pixels use, 8 to 16 (estimated)
+    bits:int=None, # that 16-bit pixels use, 8 to 16 (as the model learned, or estimated)
 )->Scan: # what was found
     "Inspect a camera strip: table of defects, map; status 0: nothing found, 1: found, 2: error"
     if format not in ('csv', 'parquet'):
@@ -139,6 +146,7 @@ def defect_strip(
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]
     inspector = load_inspector(model, engine=engine)
     engine,more = inspector.engine,{}
+    for strip in strips: strip.use_bits(None if bits else inspector.bits)
     if inspector.grey:
         strips = [strip.to_grey() for strip in strips]
     options = dict(tile=tile, overlap=overlap, cut=cut, clean=clean)

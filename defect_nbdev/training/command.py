@@ -42,6 +42,7 @@ def defect_train(data:_FOLDER=None,
     alpha:float=.75, # of the focal loss
     attention:bool_arg=True, # weigh the features by spatial attention
     augment:str='heavy', # how images are varied: light, standard or heavy
+    bits:int=None, # that 16-bit pixels use, 8 to 16 (estimated)
     normalize:str=None, # by the image's own mean and contrast, or fixed (image, or as --weights)
     mixup:float=0., # blend pairs of images: the Beta distribution's parameter, 0 for none
     split:str='auto', # validation images: auto, grouped, folder or random (see the page on splits)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..core.cli import cpu_count
 from ..core.files import write_text
+from ..core.images import check_bits
 from ..core.models import find_model
 from ..data import AUGMENTS
 from ..datasets.layouts import Samples, evenly_spaced, read_samples
@@ -58,12 +59,14 @@ def read_parts(
     split:str='auto', # one of SPLITS
     seed:int=0, # of a grouped or random split
     manifest=None, # file of a split made before, to be used again
+    bits:int|None=None, # that 16-bit pixels use, 8 to 16; None: 16
 )->tuple: # (SplitManifest, Samples with their parts)
     "Divide a folder anew, or as a manifest says"
     if manifest is None:
-        return make_manifest(check_class_counts(read_samples(data)), split, seed, data)
+        samples = check_class_counts(read_samples(data).with_bits(bits))
+        return make_manifest(samples, split, seed, data)
     found = read_manifest(manifest)
-    return found, apply_manifest(found, data)
+    return found, apply_manifest(found, data).with_bits(bits)
 
 # %% ../../nbs/training/06_options.ipynb #read-parts
 def report_problems(
@@ -138,6 +141,7 @@ def check_options(
             values = ', '.join(known)
             raise ValueError(f"{name} '{options[name]}' is not known; there are {values}.")
     _check_shares(options)
+    check_bits(options.bits)
     return options
 
 # %% ../../nbs/training/06_options.ipynb #check-shares
@@ -157,10 +161,10 @@ RUN_FORMAT = 2 # raised when another version of this package could misread a run
 _FREE = {'data', 'out', 'resume', 'workers', 'save_every'} # do not change the result
 
 def _read_run(path):
-    "(options, format) of a run.json; `keep` is younger than the others"
+    "(options, format) of a run.json; `keep` and `bits` are younger than the others"
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
-        return {'keep':'best', **record['options']}, int(record['format'])
+        return {'keep':'best', 'bits':None, **record['options']}, int(record['format'])
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: damaged ({e}).') from None
 

@@ -19,12 +19,12 @@ from fastcore.basics import AttrDict, patch
 from tqdm import tqdm
 
 from ..core.files import write_atomic, write_text
-from ..core.images import read_image
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import write_table
 from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
 from ..data import eval_transform, make_loader, train_transform
+from ..datasets.depth import describe_depth, measure_depth
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import SplitManifest, leaks, write_manifest
@@ -67,15 +67,18 @@ def write_results(
 
 # %% ../../nbs/training/07_run.ipynb #split-data-part
 def _split_data(options, accelerator):
-    "(SplitManifest, training Samples, validation Samples)"
+    "(SplitManifest, training Samples, validation Samples, bits that 16-bit pixels use)"
     out = Path(options.out)
     own = out/'split.json'
     with accelerator.main_process_first(): # it writes the manifest that the others read
         reads_own = options.resume or not accelerator.is_main_process
+        depth = measure_depth(read_samples(options.data), options.bits)
+        if depth.images: accelerator.print(describe_depth(depth))
         known = own if own.is_file() and reads_own else options.manifest
         if known is None:
             accelerator.print('looking for images that show the same metal …', flush=True)
-        manifest,marked = read_parts(options.data, options.split, options.seed, known)
+        manifest,marked = read_parts(options.data, options.split, options.seed, known,
+                                     depth.bits)
         train,valid = train_valid(marked)
         if accelerator.is_main_process:
             out.mkdir(parents=True, exist_ok=True)
@@ -85,7 +88,7 @@ def _split_data(options, accelerator):
     note = f'; {aside} set aside, whose metal those show that judge' if aside else ''
     accelerator.print(f'learning from {len(train)} images, judged by {len(valid)} '
                       f'({manifest.how}){note}')
-    return manifest, train, valid
+    return manifest, train, valid, depth.bits
 
 # %% ../../nbs/training/07_run.ipynb #split-data
 def _make_loaders(options, train, valid, preprocess, augment):
@@ -164,8 +167,8 @@ def prepare_run(
     accelerator = make_accelerator(config=config, logs=logs)
     set_seed(config.seed)
     model = _initial_model(options)
-    manifest,train,valid = _split_data(options, accelerator)
-    preprocess = Preprocess(size=options.size, normalize=options.normalize)
+    manifest,train,valid,bits = _split_data(options, accelerator)
+    preprocess = Preprocess(size=options.size, normalize=options.normalize, bits=bits)
     augment = AUGMENTS[options.augment]
     teacher = options.teacher and load_model(options.teacher, train.classes)[0]
     loaders = _make_loaders(options, train, valid, preprocess, augment)
@@ -240,7 +243,7 @@ def _fit_confidence(self:TrainingRun, model, config):
 @patch
 def _fit_limits(self:TrainingRun):
     sample = evenly_spaced(len(self.train), 2000)
-    save_limits(fit_limits(read_image(self.train[i].path) for i in sample), self.out)
+    save_limits(fit_limits(self.train[i].read() for i in sample), self.out)
 
 # %% ../../nbs/training/07_run.ipynb #run-to-end
 @patch

@@ -10,19 +10,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..core.images import BadImage, read_image
+from ..core.images import BadImage
 from ..core.models import find_model
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import known_parts, leaks, require_manifest
-from ..model import ModelConfig, ScratchDetector, embedding_widths, load_model
-from ..model import predict_batches
+from ..model import ModelConfig, ScratchDetector, embedding_widths, load_config
+from ..model import load_model, predict_batches
 from .confidence import Confidence, fit_confidence
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #is-readable
-def _is_readable(path):
-    try: read_image(path)
+def _is_readable(sample):
+    try: sample.read()
     except BadImage: return False
     return True
 
@@ -33,7 +33,7 @@ def usable_images(
 )->Samples: # those that can be read
     "A spread of the images, without bad files"
     spread = [samples[i] for i in evenly_spaced(len(samples), most)]
-    return replace(samples, samples=tuple(s for s in spread if _is_readable(s.path)))
+    return replace(samples, samples=tuple(s for s in spread if _is_readable(s)))
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #corrupted-copy
 _CORRUPTIONS = [(name, level) for name in CORRUPTIONS for level in range(1, 6)]
@@ -52,7 +52,7 @@ def corrupted_copy(
 def _corrupted_copies(samples, n):
     "`n` corrupted copies of each image, which is read once"
     for i,sample in enumerate(samples):
-        image = read_image(sample.path)
+        image = sample.read()
         for k in range(n): yield corrupted_copy(image, i*n+k)
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #copies
@@ -61,7 +61,7 @@ def with_rotations(
 ): # generator of (H,W,3) uint8, two for each of the samples
     "Each image, and the same one rotated by up to 45 degrees"
     for i,sample in enumerate(samples):
-        image = read_image(sample.path)
+        image = sample.read()
         yield image
         yield corrupt(image, 'rotation', 1 + i%5, i)
 
@@ -85,7 +85,7 @@ def calibrate(
     def predict(images): return predict_batches(model, config.preprocess, images)
     y,train_y = (class_indices(samples, config.classes) for samples in (valid, train))
     train_embedding = predict(with_rotations(train))[1]
-    logits,embedding = predict(read_image(s.path) for s in valid)
+    logits,embedding = predict(s.read() for s in valid)
     corrupted = None
     if copies: corrupted = *predict(_corrupted_copies(valid, copies)), np.repeat(y, copies)
     looks_at_features = kind in ('mahalanobis', 'knn') # the other kinds look at logits
@@ -96,14 +96,14 @@ def calibrate(
 # %% ../../nbs/uncertainty/06_fit.ipynb #calibration-parts
 def _calibration_parts(model, data, fit_on):
     "Images the model learned from, and labelled ones it did not: (train, other), both Samples"
-    manifest = require_manifest(model)
-    known = known_parts(manifest, read_samples(data))
+    manifest,bits = require_manifest(model),load_config(model).preprocess.bits
+    known = known_parts(manifest, read_samples(data).with_bits(bits))
     train = known.part('train')
     if not len(train):
         raise ValueError(f'{data}: holds none of the images the model learned from, which say '
                          'what is usual; give their folder, and with --fit_on the other images.')
     if fit_on is None: return train, known.part('validation')
-    other = read_samples(fit_on)
+    other = read_samples(fit_on).with_bits(bits)
     leaked = leaks(manifest, other)
     if leaked:
         raise ValueError(f'{fit_on}: the model has seen {len(leaked)} of these {len(other)} images '
@@ -126,5 +126,5 @@ def refit_confidence(
     confidence = calibrate(network, config, train, valid, error, unknown_share, kind)
     confidence.save(folder)
     typical = usable_images(valid if fit_on else train, 2000)
-    save_limits(fit_limits(read_image(s.path) for s in typical), folder)
+    save_limits(fit_limits(s.read() for s in typical), folder)
     return confidence, config.classes

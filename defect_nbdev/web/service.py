@@ -350,7 +350,7 @@ def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress):
 # %% ../../nbs/web/04_service.ipynb #open-strip
 def _open_strip(path, inspector):
     "A strip, without colour for a model that knows none"
-    strip = open_strip(path)
+    strip = open_strip(path).use_bits(inspector.bits)
     return strip.to_grey() if inspector.grey else strip
 
 # %% ../../nbs/web/04_service.ipynb #strip-run
