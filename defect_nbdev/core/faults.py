@@ -37,11 +37,11 @@ def has_option(
 
 # %% ../../nbs/core/12_faults.ipynb #advise
 def advise(
-    hints:dict, # option, or None for what needs none -> what to do
-)->str: # such as 'a smaller --batch or --workers 0'; the last hint where no option is known
-    "What to do, in the options that the typed command has"
-    known = [hint for option,hint in hints.items() if option is not None and has_option(option)]
-    return ' or '.join(known) if known else list(hints.values())[-1]
+    hints:dict, # option, with _ -> what to do; under None what to do where none of them is known
+)->str: # such as 'a smaller --batch or --workers 0'
+    "What to do, in the options that the typed command has; a program is told what None has"
+    known = [hint for option,hint in hints.items() if _typed and option and has_option(option)]
+    return ' or '.join(known) or hints[None]
 
 # %% ../../nbs/core/12_faults.ipynb #no-memory
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|bad_alloc", re.I)
@@ -64,7 +64,7 @@ def memory_sentence(
     what = f'not enough memory{where}' + (f' for another {amount}' if amount else '')
     return f'{what}; give ' + advise({
         'batch':'a smaller --batch', 'size':'a smaller --size', 'workers':'fewer --workers',
-        'tile':'a smaller --tile', None:'it a machine with more, or smaller images'}) + '.'
+        'tile':'a smaller --tile', None:'smaller batches or images, or a machine with more'}) + '.'
 
 # %% ../../nbs/core/12_faults.ipynb #system-sentence
 _SYSTEM = {
@@ -85,11 +85,11 @@ def system_sentence(
     return f'{error.filename}: {_SYSTEM.get(error.errno, said) if is_bare else said}'
 
 # %% ../../nbs/core/12_faults.ipynb #worker-sentence
-_FULL_SHM = re.compile(r'shared memory|\(shm\)|Bus error|/dev/shm|insufficient shared memory')
+_FULL_SHM = re.compile(r'shared memory|\(shm\)|</torch_|Bus error')
 _OPEN_FILES = re.compile(r'Too many open files|items of ancdata')
 _KILLED = re.compile(r'DataLoader worker .*(killed by signal|exited unexpectedly)')
 _NO_WORKERS = {'workers':'--workers 0, which prepares them in the training itself',
-               None:'it a larger one'}
+               None:'workers=0'}
 
 def worker_sentence(
     error, # an exception from a loader's iteration

@@ -14,7 +14,8 @@ import numpy as np
 from fastcore.script import store_true
 
 from ..core.cli import command
-from ..core.files import write_atomic, write_text
+from ..core.figures import drawable, label_fonts, write_figure
+from ..core.files import write_text
 from ..core.images import read_image
 from .layouts import read_samples
 from .leakage import strip_groups
@@ -180,7 +181,8 @@ def plot_groups(
     for ax,(g,count) in zip(axes, largest):
         first = int(np.flatnonzero(groups==g)[0])
         ax.imshow(mosaic(samples, overlaps, first), cmap='gray', vmin=0, vmax=255)
-        ax.set_title(f'{samples[first].label}: {count} images', fontsize=9)
+        label = samples[first].label
+        with label_fonts(label): ax.set_title(f'{drawable(label)}: {count} images', fontsize=9)
     return fig
 
 # %% ../../nbs/datasets/05_audit.ipynb #listed
@@ -242,6 +244,5 @@ def defect_audit(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out/'audit.json', json.dumps(report, indent=2, ensure_ascii=False) + '\n')
-    figure = plot_groups(samples, overlaps)
-    write_atomic(out/'groups.png', lambda p: figure.savefig(p, format='png', dpi=100))
-    print(f'written: {out}/audit.json and {out}/groups.png')
+    drawn = write_figure(out/'groups.png', plot_groups, samples, overlaps)
+    print(f'written: {out}/audit.json' + f' and {out}/groups.png'*drawn)

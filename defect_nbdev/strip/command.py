@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core.cli import command, progress_bar
-from ..core.files import write_atomic, write_text
+from ..core.figures import write_figure
+from ..core.files import write_text
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -53,8 +54,7 @@ def save_scan(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_defects(folder/f'defects.{format}', scan, mm_per_px)
-    figure = strip_map(scan, mm_per_px)
-    write_atomic(folder/'map.png', lambda path: figure.savefig(path, format='png'))
+    write_figure(folder/'map.png', strip_map, scan, mm_per_px)
     summary = {**summarise_scan(scan, mm_per_px), **more}
     write_text(folder/'strip.json', json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
     return folder
