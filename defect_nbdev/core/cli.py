@@ -181,7 +181,9 @@ def progress_bar(
     "Progress on the standard error stream"
     from tqdm import tqdm # slow: 40 ms, which --help need not wait for
     hidden = not (has_terminal() if show is None else show)
-    return tqdm(total=total, unit=unit, desc=description, disable=hidden, **options)
+    # without the thread by which tqdm watches all bars, and which outlives them
+    bar = type('ProgressBar', (tqdm,), {'monitor_interval':0})
+    return bar(total=total, unit=unit, desc=description, disable=hidden, miniters=1, **options)
 
 # %% ../../nbs/core/02_cli.ipynb #cpu-count
 def cpu_count()->int:
@@ -190,6 +192,9 @@ def cpu_count()->int:
     return os.cpu_count() # on macOS and Windows
 
 # %% ../../nbs/core/02_cli.ipynb #import-optional
+# or ONNX Runtime reports its use to its maker, and leaves files in the home and temporary folders
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+
 def import_optional(
     module:str, # its name, such as onnxruntime
     extra:str, # the extra of this package that brings it, such as onnx

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate.utils import set_seed
 from fastcore.basics import AttrDict, patch
 from tqdm import tqdm
