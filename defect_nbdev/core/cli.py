@@ -100,12 +100,15 @@ def _flush():
 @contextmanager
 def _quiet_libraries():
     "Keep the warnings of libraries from the screen, unless Python was asked to show them"
-    silent = logging.NullHandler()
+    silent,is_quiet = logging.NullHandler(),not sys.warnoptions
     with warnings.catch_warnings():
-        if not sys.warnoptions: warnings.simplefilter('ignore')
+        if is_quiet: warnings.simplefilter('ignore')
+        if is_quiet: logging.disable(logging.WARNING)
         logging.getLogger().addHandler(silent)
         try: yield
-        finally: logging.getLogger().removeHandler(silent)
+        finally:
+            logging.getLogger().removeHandler(silent)
+            logging.disable(logging.NOTSET)
 
 # %% ../../nbs/core/02_cli.ipynb #stop-signals
 def _interrupt(number, frame): raise KeyboardInterrupt

@@ -15,7 +15,7 @@ from fastcore.script import store_true
 
 from ..core.cli import command
 from ..core.figures import drawable, label_fonts, write_figure
-from ..core.files import write_text
+from ..core.files import check_out_folder, write_text
 from ..core.images import read_image
 from .layouts import read_samples
 from .leakage import strip_groups
@@ -238,6 +238,7 @@ def defect_audit(
     across:store_true=False, # look for the same metal across classes too
 ):
     "Say what is in a folder of images, which show the same metal, and what its split is worth"
+    if out: check_out_folder(out)
     report,samples,overlaps = audit(data, across)
     print('\n'.join(_audit_lines(report)))
     if not out: return

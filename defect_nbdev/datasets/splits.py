@@ -382,6 +382,8 @@ def require_manifest(
 )->SplitManifest: # checked
     "The split that a model was trained with, or one sentence"
     manifest = model_manifest(model)
+    if not find_model(model).is_dir():
+        raise FileNotFoundError(f'{model}: no model here; give the folder of a saved model.')
     if manifest is None:
         raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
                          f'from; {advice}.')

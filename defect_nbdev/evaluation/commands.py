@@ -11,7 +11,7 @@ import json
 from fastcore.script import bool_arg, store_true
 
 from ..core.cli import command
-from ..core.files import write_text
+from ..core.files import check_out_file, write_text
 
 # %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
 def _four_digits(value): return '–' if value is None else f'{value:.4f}'
@@ -40,6 +40,7 @@ def defect_validate(
     from accelerate import PartialState  # slow: torch
     from defect_nbdev.evaluation.validate import validate_model  # slow: torch
     from defect_nbdev.training.run import overlap_warning  # slow: torch
+    if out: check_out_file(out)
     metrics,samples = validate_model(model, data, split, batch, leaky)
     if not PartialState().is_main_process: return
     if out: write_text(out, json.dumps(metrics, indent=2, ensure_ascii=False) + '\n')

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.cli import command, progress_bar
 from ..core.figures import write_figure
-from ..core.files import write_text
+from ..core.files import check_out_folder, write_text
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -136,6 +136,8 @@ def defect_strip(
     if format not in ('csv', 'parquet'):
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
     check_scale(mm_per_px)
+    out = out or f'{Path(image).stem}-defects'
+    check_out_folder(out)
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]
     inspector = load_inspector(model, engine=engine)
     engine,more = inspector.engine,{}
@@ -145,7 +147,7 @@ def defect_strip(
     if reference:
         peak,more = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
     scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
-    folder = save_scan(scan, out or f'{Path(image).stem}-defects', mm_per_px, format,
+    folder = save_scan(scan, out, mm_per_px, format,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)
     knows_clean = reference or clean_classes(engine.classes, clean)
