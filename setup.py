@@ -39,6 +39,9 @@ setup(
         f"Natural Language :: {cfg['language']}",
         'Programming Language :: Python :: 3 :: Only',
     ],
+    # named, so that `pip install -e` puts the clone on the path: a script that lies beside the
+    # clone, whose folder has the package's name, would else import the folder
+    package_dir={'': '.'},
     packages=find_packages(include=[lib, f'{lib}.*']),
     package_data={lib: cfg['package_data'].split()},
     zip_safe=False,

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['AUGMENTS', 'Preprocess', 'eval_transform', 'Augment', 'augmentations', 'train_transform', 'decode_images',
-           'SteelDataset', 'EpochSampler', 'balanced_weights', 'make_loader']
+           'SteelDataset', 'EpochSampler', 'balanced_weights', 'make_loader', 'close_loader']
 
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1') # or it looks for updates on the network
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -248,8 +249,9 @@ def balanced_weights(
 
 # %% ../nbs/00_data.ipynb #make-loader
 def _use_one_thread(worker):
-    "Workers already run side by side"
+    "Workers already run side by side; Ctrl-C is for the training, which ends them"
     import torch # slow: torch
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -272,3 +274,12 @@ def make_loader(
         dataset, batch, num_workers=workers, persistent_workers=workers>0,
         worker_init_fn=_use_one_thread, pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(), **options)
+
+# %% ../nbs/00_data.ipynb #close-loader
+def close_loader(
+    loader, # from `make_loader`, or what accelerate made of it; it may be used again
+):
+    "End the processes that prepare a loader's batches"
+    loader = getattr(loader, 'base_dataloader', loader) # within accelerate's
+    iterator,loader._iterator = loader._iterator,None
+    if hasattr(iterator, '_shutdown_workers'): iterator._shutdown_workers()

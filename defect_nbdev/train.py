@@ -25,6 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from .core.cli import progress_bar
 from .core.memory import reuse_memory
+from .data import close_loader
 from .datasets.layouts import evenly_spaced
 from .loss import FocalLoss
 from .model import ScratchDetector, cell_offset
@@ -408,11 +409,13 @@ def fit(self:Trainer,
     config,progress,n_batches = self.config,self.progress,len(self.train_loader)
     done = progress['epoch']*n_batches + progress['batch']
     show = None if self.accelerator.is_main_process else False
-    with progress_bar(config.epochs*n_batches, 'batch', show=show, initial=done,
-                      mininterval=1) as bar:
-        while progress['epoch']<config.epochs:
-            if config.patience and progress['since']>=config.patience: break
-            bar.set_description(f"epoch {progress['epoch']+1}/{config.epochs}")
-            best = self.end_epoch(self.run_epoch(bar, on_step))
-            on_epoch(self, best)
+    try:
+        with progress_bar(config.epochs*n_batches, 'batch', show=show, initial=done,
+                          mininterval=1) as bar:
+            while progress['epoch']<config.epochs:
+                if config.patience and progress['since']>=config.patience: break
+                bar.set_description(f"epoch {progress['epoch']+1}/{config.epochs}")
+                best = self.end_epoch(self.run_epoch(bar, on_step))
+                on_epoch(self, best)
+    finally: close_loader(self.train_loader)
     return self.history

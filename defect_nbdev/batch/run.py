@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
 from fastcore.script import store_true
 
@@ -20,6 +19,7 @@ from .results import Results, check_format
 from .watch import watch as watch_folders
 from ..core.cli import command, cpu_count, has_terminal, one_or_more, progress_bar
 from ..core.cli import stop_on_signal
+from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
 from ..inference.costs import read_costs
@@ -118,8 +118,7 @@ def _check_options(paths, out, form, engine_cluster, **local):
         raise ValueError(f'--{given[0]} works on one machine; {hint}.')
     if not engine_cluster:
         for path in paths: next(find_images([path], skip=out), None) # raises if it is not there
-    if Path(out).exists() and not Path(out).is_dir():
-        raise ValueError(f'{out}: is a file; --out wants a folder.')
+    check_out_folder(out)
 
 # %% ../../nbs/batch/03_run.ipynb #defect-inspect
 @partial(command, failed=2, status=lambda summary: summary.status)

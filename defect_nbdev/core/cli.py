@@ -8,12 +8,16 @@ __all__ = ['optional_argument', 'one_or_more', 'command', 'stop_on_signal', 'has
 
 # %% ../../nbs/core/02_cli.ipynb #imports
 import inspect
+import logging
 import os
 import re
 import signal
 import sys
 import threading
-from contextlib import suppress
+import traceback
+import warnings
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +28,8 @@ try:
     from fastcore.script import Param # fastcore 1
 except ImportError:
     Param = None # fastcore 2 takes Annotated
+
+from .faults import command_options, error_sentence
 
 # %% ../../nbs/core/02_cli.ipynb #optional-argument
 def optional_argument(
@@ -49,19 +55,93 @@ def _spell(option):
 
 def _parse_arguments(func):
     "The values on the command line, by parameter"
-    parser = anno_parser(func, prog=Path(sys.argv[0]).name)
+    parser = anno_parser(func, prog=_program())
+    parser.error = partial(_refuse_arguments, parser)
     values = vars(parser.parse_args([_spell(argument) for argument in sys.argv[1:]]))
     return {name: values[name] for name in inspect.signature(func).parameters}
 
-# %% ../../nbs/core/02_cli.ipynb #error-sentence
-# errors whose message is meant for a person; any other is a mistake of ours and keeps its traceback
-_FORESEEN = ValueError, OSError, FloatingPointError, MemoryError, ImportError, KeyboardInterrupt
+def _program(): return Path(sys.argv[0]).name # as it was called: defect_train, app.py
 
-def _error_sentence(error):
-    "An exception in one sentence; those of the system start with the file"
-    if isinstance(error, KeyboardInterrupt): return 'stopped; what was saved stays.'
-    is_about_file = isinstance(error, OSError) and error.filename and error.strerror
-    return f'{error.filename}: {error.strerror}' if is_about_file else error
+# %% ../../nbs/core/02_cli.ipynb #refuse-arguments
+_VALUE = re.compile(r"argument (\S+): (?:invalid (\w+) value: )?(.+)")
+_KINDS = {'int':'is no whole number', 'float':'is no number'}
+
+def _refuse_arguments(parser, message):
+    "argparse's complaint as one sentence instead of a page of usage"
+    found = _VALUE.fullmatch(message)
+    if found:
+        kind = _KINDS.get(found[2], 'is neither True nor False') if found[2] else ''
+        message = f'{found[1]}: {found[3]} {kind}'.strip()
+    parser.exit(2, f'{parser.prog}: {message}; see {parser.prog} --help.\n')
+
+# %% ../../nbs/core/02_cli.ipynb #open-streams
+def _open_streams():
+    "Give the program the standard streams it was started without; let them write every name"
+    for name,mode in (('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w')):
+        if getattr(sys, name) is None:
+            # the lowest free number, which is the missing one's
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding='utf-8'))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+
+def _flush():
+    "Write out what was printed; False where it cannot be written"
+    try: sys.stdout.flush()
+    except BrokenPipeError: written = True # the reader has seen enough
+    except OSError as error:
+        _print_error(error, '')
+        written = False
+    else: return True
+    # or Python complains of it when it ends
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return written
+
+# %% ../../nbs/core/02_cli.ipynb #quiet-libraries
+@contextmanager
+def _quiet_libraries():
+    "Keep the warnings of libraries from the screen, unless Python was asked to show them"
+    silent,is_quiet = logging.NullHandler(),not sys.warnoptions
+    with warnings.catch_warnings():
+        if is_quiet: warnings.simplefilter('ignore')
+        if is_quiet: logging.disable(logging.WARNING)
+        logging.getLogger().addHandler(silent)
+        try: yield
+        finally:
+            logging.getLogger().removeHandler(silent)
+            logging.disable(logging.NOTSET)
+
+# %% ../../nbs/core/02_cli.ipynb #stop-signals
+def _interrupt(number, frame): raise KeyboardInterrupt
+
+@contextmanager
+def _stop_signals():
+    "SIGTERM and SIGHUP raise KeyboardInterrupt in the block, as SIGINT does"
+    numbers = [getattr(signal, name, None) for name in ('SIGTERM', 'SIGHUP')]
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [n for n in numbers if is_main and n and signal.getsignal(n)==signal.SIG_DFL]
+    for number in ours: signal.signal(number, _interrupt)
+    try: yield
+    finally:
+        for number in ours: signal.signal(number, signal.SIG_DFL)
+
+# %% ../../nbs/core/02_cli.ipynb #run-command
+def _print_error(error, package):
+    "The sentence, after the traceback where the environment asks for it"
+    with suppress(OSError): # nobody reads it
+        if os.environ.get('DEFECT_TRACEBACK'): traceback.print_exception(error)
+        print(f'{_program()}: {error_sentence(error, package)}', file=sys.stderr, flush=True)
+
+def _run(func, failed, status):
+    "Run a command and give its exit status"
+    try:
+        result = func(**_parse_arguments(func))
+        code = status(result) if status else 0
+    except SystemExit as stop: code = stop.code # --help, or arguments that are refused
+    except BrokenPipeError: code = failed # whoever read along, as `head` does, has gone
+    except (Exception, KeyboardInterrupt) as error:
+        _print_error(error, func.__module__.partition('.')[0])
+        code = failed
+    return code if _flush() else code or failed
 
 # %% ../../nbs/core/02_cli.ipynb #command
 def command(
@@ -69,18 +149,15 @@ def command(
     failed:int=1, # exit status after an error
     status=None, # from what the function returns to the exit status; None for 0
 ): # the same function, with the console script as its attribute `cli`
-    "Make a function a command, whose foreseeable errors are one sentence each"
+    "Make a function a command, whose errors are one sentence each"
     def cli():
-        try: result = func(**_parse_arguments(func))
-        except BrokenPipeError:
-            # whoever read along, as `head` does, has gone: no error of ours
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            sys.exit(failed)
-        except _FORESEEN as error:
-            name = Path(sys.argv[0]).name # as it was called: defect_train, app.py
-            print(f'{name}: {_error_sentence(error)}', file=sys.stderr)
-            sys.exit(failed)
-        sys.exit(status(result) if status else 0)
+        with ExitStack() as stack:
+            stack.enter_context(_quiet_libraries())
+            stack.enter_context(_stop_signals())
+            stack.enter_context(command_options(inspect.signature(func).parameters))
+            _open_streams()
+            code = _run(func, failed, status)
+        sys.exit(code)
     func.cli = cli
     return func
 
@@ -95,7 +172,7 @@ def stop_on_signal()->threading.Event:
 # %% ../../nbs/core/02_cli.ipynb #progress-bar
 def has_terminal()->bool:
     "Does a person see what is written to the standard error stream?"
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 def progress_bar(
     total=None, # how much there is to do; None if nobody knows
@@ -107,7 +184,9 @@ def progress_bar(
     "Progress on the standard error stream"
     from tqdm import tqdm # slow: 40 ms, which --help need not wait for
     hidden = not (has_terminal() if show is None else show)
-    return tqdm(total=total, unit=unit, desc=description, disable=hidden, **options)
+    # without the thread by which tqdm watches all bars, and which outlives them
+    bar = type('ProgressBar', (tqdm,), {'monitor_interval':0})
+    return bar(total=total, unit=unit, desc=description, disable=hidden, miniters=1, **options)
 
 # %% ../../nbs/core/02_cli.ipynb #cpu-count
 def cpu_count()->int:
@@ -116,6 +195,9 @@ def cpu_count()->int:
     return os.cpu_count() # on macOS and Windows
 
 # %% ../../nbs/core/02_cli.ipynb #import-optional
+# or ONNX Runtime reports its use to its maker, and leaves files in the home and temporary folders
+os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+
 def import_optional(
     module:str, # its name, such as onnxruntime
     extra:str, # the extra of this package that brings it, such as onnx

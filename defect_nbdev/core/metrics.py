@@ -22,20 +22,26 @@ def wilson_interval(
     return float(low), float(high)
 
 # %% ../../nbs/core/06_metrics.ipynb #classification-metrics
+def _class_scores(scores, n):
+    "Precision, recall and F1 of a class; None for what no image and no answer can tell"
+    names = 'precision', 'recall', 'f1'
+    known = {name: None if np.isnan(v) else round(float(v), 6) for name,v in zip(names, scores)}
+    if not n: known['f1'] = None # half of it is recall
+    return {**known, 'n':int(n)}
+
 def classification_metrics(
     logits, # (N,C), tensor or array
     targets, # (N,) class indices
     classes:tuple, # C names
-)->dict: # plain numbers, ready for JSON
+)->dict: # plain numbers, ready for JSON; None for the recall of a class without an image
     "Accuracy with its interval, and each class's precision, recall, F1 and confusions"
     # slow: scikit-learn
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
     truth,answers,labels = np.asarray(targets), np.asarray(logits).argmax(1), range(len(classes))
-    scores = precision_recall_fscore_support(truth, answers, labels=labels, zero_division=0)
+    *scores,counts = precision_recall_fscore_support(truth, answers, labels=labels,
+                                                     zero_division=np.nan)
+    per_class = {c: _class_scores(own, k) for c,own,k in zip(classes, zip(*scores), counts)}
     confusion = confusion_matrix(truth, answers, labels=labels)
-    names = 'precision', 'recall', 'f1', 'n'
-    per_class = {c: dict(zip(names, [*(round(float(v), 6) for v in row[:3]), int(row[3])]))
-                 for c,row in zip(classes, zip(*scores))}
     n,right = len(truth), int((truth==answers).sum())
     return {'n':n, 'right':right, 'accuracy':right/n, 'accuracy_95':list(wilson_interval(right, n)),
             'per_class':per_class, 'confusion':confusion.tolist()}

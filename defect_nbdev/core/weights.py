@@ -7,6 +7,7 @@ __all__ = ['load_backbone_weights', 'write_tensors']
 
 # %% ../../nbs/core/05_weights.ipynb #imports
 import errno
+import os
 import re
 from pathlib import Path
 
@@ -98,6 +99,10 @@ def write_tensors(
     copies = {name: tensor.detach().cpu().contiguous() for name,tensor in tensors.items()}
     def write(temporary):
         try: save_file(copies, temporary, meta)
-        except SafetensorError as e: raise OSError(errno.EIO, str(e)) from None
+        except SafetensorError as e:
+            # its words hold the system's number: (os error 28)
+            found = re.search(r'\(os error (\d+)\)', str(e))
+            number = int(found[1]) if found else errno.EIO
+            raise OSError(number, os.strerror(number) if found else str(e)) from None
         Path(temporary).chmod(0o644)
     write_atomic(path, write)

@@ -14,7 +14,9 @@ import numpy as np
 from fastcore.script import store_true
 
 from ..core.cli import command
-from ..core.files import write_atomic, write_text
+from ..core.figures import drawable, label_fonts, write_figure
+from ..core.files import check_out_folder, write_text
+from ..core.images import read_image
 from .depth import describe_depth, measure_depth
 from .layouts import read_samples
 from .leakage import strip_groups
@@ -184,7 +186,8 @@ def plot_groups(
     for ax,(g,count) in zip(axes, largest):
         first = int(np.flatnonzero(groups==g)[0])
         ax.imshow(mosaic(samples, overlaps, first), cmap='gray', vmin=0, vmax=255)
-        ax.set_title(f'{samples[first].label}: {count} images', fontsize=9)
+        label = samples[first].label
+        with label_fonts(label): ax.set_title(f'{drawable(label)}: {count} images', fontsize=9)
     return fig
 
 # %% ../../nbs/datasets/05_audit.ipynb #listed
@@ -242,12 +245,12 @@ def defect_audit(
     bits:int=None, # that 16-bit pixels use, 8 to 16 (estimated)
 ):
     "Say what is in a folder of images, which show the same metal, and what its split is worth"
+    if out: check_out_folder(out)
     report,samples,overlaps = audit(data, across, bits)
     print('\n'.join(_audit_lines(report)))
     if not out: return
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out/'audit.json', json.dumps(report, indent=2, ensure_ascii=False) + '\n')
-    figure = plot_groups(samples, overlaps)
-    write_atomic(out/'groups.png', lambda p: figure.savefig(p, format='png', dpi=100))
-    print(f'written: {out}/audit.json and {out}/groups.png')
+    drawn = write_figure(out/'groups.png', plot_groups, samples, overlaps)
+    print(f'written: {out}/audit.json' + f' and {out}/groups.png'*drawn)

@@ -10,6 +10,7 @@ __all__ = ['SPLITS', 'MANIFEST_FORMAT', 'Fingerprints', 'fingerprints', 'find_ov
 
 # %% ../../nbs/datasets/04_splits.ipynb #imports
 import json
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -92,9 +93,13 @@ def grouped_kfold(
     n = len(np.unique(groups))
     if not 2<=k<=n:
         raise ValueError(f'{n} groups of images cannot be dealt into {k} folds; give 2 to {n}.')
+    # more folds than the largest class has images: scikit-learn deals only groups then
+    if k>np.unique(labels, return_counts=True)[1].max(): labels = np.zeros(len(labels), int)
     folds = np.empty(len(labels), int)
     splitter = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
-    for i,(_,judging) in enumerate(splitter.split(labels, labels, groups)): folds[judging] = i
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore') # of a class with fewer images than folds
+        for i,(_,judging) in enumerate(splitter.split(labels, labels, groups)): folds[judging] = i
     return folds
 
 # %% ../../nbs/datasets/04_splits.ipynb #check-divisible
@@ -130,7 +135,8 @@ def grouped_split(
     groups = np.asarray(groups)
     _check_divisible(labels, groups)
     minority = min(share, 1-share)
-    k = max(2, min(round(1/minority), len(np.unique(groups))))
+    largest = np.unique(labels, return_counts=True)[1].max()
+    k = max(2, min(round(1/minority), len(np.unique(groups)), largest))
     folds = grouped_kfold(labels, groups, k, seed)
     def distance(judges):
         return sum(abs(judges[labels==c].mean() - minority) for c in np.unique(labels))
@@ -376,6 +382,8 @@ def require_manifest(
 )->SplitManifest: # checked
     "The split that a model was trained with, or one sentence"
     manifest = model_manifest(model)
+    if not find_model(model).is_dir():
+        raise FileNotFoundError(f'{model}: no model here; give the folder of a saved model.')
     if manifest is None:
         raise ValueError(f'{model}: it has no split.json, so nobody knows which images it learned '
                          f'from; {advice}.')

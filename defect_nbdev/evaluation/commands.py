@@ -11,17 +11,20 @@ import json
 from fastcore.script import bool_arg, store_true
 
 from ..core.cli import command
-from ..core.files import write_text
+from ..core.files import check_out_file, write_text
 
 # %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
+def _four_digits(value): return '–' if value is None else f'{value:.4f}'
+
 def _print_metrics(metrics):
-    "Accuracy, then every class"
+    "Accuracy, then every class; a dash where no image can tell"
     low,high = metrics['accuracy_95']
     print('{right} of {n} right: accuracy {accuracy:.2%}, '.format(**metrics) +
           f'95 % interval {low:.2%} to {high:.2%}')
     print(f"{'class':18}{'images':>7}{'precision':>11}{'recall':>8}{'F1':>8}")
     for name,row in metrics['per_class'].items():
-        print(f'{name:18}' + '{n:7}{precision:11.4f}{recall:8.4f}{f1:8.4f}'.format(**row))
+        precision,recall,f1 = (_four_digits(row[key]) for key in ('precision', 'recall', 'f1'))
+        print(f"{name:18}{row['n']:7}{precision:>11}{recall:>8}{f1:>8}")
 
 # %% ../../nbs/evaluation/10_commands.ipynb #defect-validate
 @command
@@ -37,6 +40,7 @@ def defect_validate(
     from accelerate import PartialState  # slow: torch
     from defect_nbdev.evaluation.validate import validate_model  # slow: torch
     from defect_nbdev.training.run import overlap_warning  # slow: torch
+    if out: check_out_file(out)
     metrics,samples = validate_model(model, data, split, batch, leaky)
     if not PartialState().is_main_process: return
     if out: write_text(out, json.dumps(metrics, indent=2, ensure_ascii=False) + '\n')

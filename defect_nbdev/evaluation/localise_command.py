@@ -11,7 +11,8 @@ import json
 from fastcore.script import store_true
 
 from ..core.cli import command
-from ..core.files import write_text
+from ..core.files import check_out_file, check_out_folder, write_text
+from ..core.models import find_model
 
 # %% ../../nbs/evaluation/12_localise_command.ipynb #defect-localise
 @command
@@ -29,6 +30,8 @@ def defect_localise(
     from defect_nbdev.evaluation import localisation # slow: torch
     if teacher and not fit:
         raise ValueError('--teacher teaches a reader that is being fitted; give --fit too.')
+    if out: check_out_file(out)
+    if fit: check_out_folder(find_model(model))
     options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky)
     result,box_configs = localisation.localise_model(model, data, **options)
     print(f"{result['overall']['n']} images with boxes")

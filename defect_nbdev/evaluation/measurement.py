@@ -134,7 +134,8 @@ def measure_classes(
     for k,row in enumerate(metrics['per_class'].values()):
         row |= share_with_interval('precision', int(confusion[k,k]), int(named[k]))
         row |= share_with_interval('recall', int(confusion[k,k]), int(present[k]))
-        row |= {'f1':f1[k], 'f1_95':(f1_low[k], f1_high[k]), 'named':named[k]}
+        of_f1 = (f1[k], (f1_low[k], f1_high[k])) if present[k] else (None, None)
+        row |= {'f1':of_f1[0], 'f1_95':of_f1[1], 'named':named[k]}
     interval = bootstrap(np.mean, predicted==targets, groups=data.groups)
     return {**metrics, 'accuracy_95_groups':interval, 'groups':len(np.unique(data.groups))}
 

@@ -6,15 +6,15 @@
 __all__ = ['prepare_folder', 'write_predictions', 'write_report']
 
 # %% ../../nbs/evaluation/09_report.ipynb #imports
-import io
 import json
 from pathlib import Path
 
-from ..core.files import write_atomic, write_text
+from ..core.figures import write_figure
+from ..core.files import write_text
 from ..core.tables import write_table
 from .measurement import EvaluationData
 from .page import render_page
-from .summary import draw_figures
+from .summary import figure_makers
 
 # %% ../../nbs/evaluation/09_report.ipynb #prepare-folder
 def prepare_folder(
@@ -53,12 +53,6 @@ def write_predictions(
     rows = [_prediction_row(data, i) for i in range(len(data.targets))]
     write_table(path, rows, rows[0])
 
-# %% ../../nbs/evaluation/09_report.ipynb #png
-def _png(figure):
-    file = io.BytesIO()
-    figure.savefig(file, format='png', dpi=110)
-    return file.getvalue()
-
 # %% ../../nbs/evaluation/09_report.ipynb #write-report
 def write_report(
     out, # folder, from `prepare_folder`
@@ -67,9 +61,10 @@ def write_report(
 ):
     "Figures, predictions, numbers, and last the page"
     out = Path(out)
-    pngs = {name:_png(figure) for name,figure in draw_figures(data, report).items()}
-    for name,png in pngs.items():
-        write_atomic(out/'figures'/f'{name}.png', lambda path: path.write_bytes(png))
+    pngs = {}
+    for name,draw in figure_makers(data, report).items():
+        path = out/'figures'/f'{name}.png'
+        if write_figure(path, draw, dpi=110): pngs[name] = path.read_bytes()
     write_predictions(out/'predictions.csv', data)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out/'report.json', text + '\n')

@@ -10,8 +10,8 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from ..core.cli import progress_bar
 from ..core.verdicts import VERDICTS
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
 from ..datasets.layouts import evenly_spaced
@@ -69,7 +69,7 @@ def measure_ladders(
 )->dict: # ready for JSON once through `to_json_types`
     "Every level of both ladders, and their means"
     names = tuple(CORRUPTIONS if names is None else names)
-    bar = tqdm(total=len(names)*len(severities) + len(dbs), unit='level', disable=None)
+    bar = progress_bar(len(names)*len(severities) + len(dbs), 'level')
     def level(change):
         row = measure_level(data.predict(change), data.targets)
         bar.update()

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from ..core.figures import drawable, label_fonts
 from ..core.images import resize_to
 from ..datasets.splits import grouped_kfold
 from .metrics import share_with_interval
@@ -94,7 +95,8 @@ def plot_images(
     for ax in axes: ax.axis('off')
     for ax,image,title in zip(axes, images, titles):
         ax.imshow(resize_to(image, 200))
-        ax.set_title(title, fontsize=9)
+        lines = title.split('\n')
+        with label_fonts(*lines): ax.set_title('\n'.join(map(drawable, lines)), fontsize=9)
     return fig
 
 # %% ../../nbs/evaluation/03_shortcuts.ipynb #compare-predictions

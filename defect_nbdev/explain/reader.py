@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
+from ..core.cli import progress_bar
 from ..core.models import find_model
 from ..core.weights import write_tensors
 from ..data import eval_transform
@@ -140,8 +140,9 @@ def feature_levels(
     transform,device = eval_transform(config.preprocess),next(model.parameters()).device
     y = torch.tensor(class_indices(samples, config.classes))
     starts = range(0, len(samples), batch)
-    hidden = progress is None or len(samples)<100
-    for i in tqdm(starts, desc=progress, disable=hidden, leave=False):
+    show = None if progress is not None and len(samples)>=100 else False
+    bar = dict(unit='batch', description=progress, show=show, leave=False)
+    for i in progress_bar(iterable=starts, **bar):
         images = [sample.read() for sample in samples[i:i+batch]]
         x = torch.stack([transform(image=image)['image'] for image in images])
         x = x.to(device, memory_format=torch.channels_last)
@@ -235,7 +236,8 @@ def fit_reader(
     scales,steps = _channel_scales(data.features),n//batch
     optimizer = torch.optim.AdamW(reader.parameters(), lr, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=epochs*steps)
-    for _ in tqdm(range(epochs), desc='reader', leave=False, disable=n<500):
+    bar = dict(unit='epoch', description='reader', show=None if n>=500 else False, leave=False)
+    for _ in progress_bar(iterable=range(epochs), **bar):
         for chosen in torch.randperm(n)[:steps*batch].split(batch):
             logits = reader(_standardised_blocks(data, levels, scales, chosen))
             loss = loss_fn(logits, data.targets[chosen], data.maps[chosen])

@@ -12,6 +12,7 @@ import numpy as np
 from fastcore.script import store_true
 
 from ..core.cli import command, import_optional
+from ..core.files import check_out_file
 from ..core.images import resize_to
 from ..core.models import find_model
 from ..datasets.layouts import read_samples
@@ -60,6 +61,7 @@ def _export_path(model, to, int8, out):
     path = Path(out or name)
     if path.suffix!=suffix: raise ValueError(f'{path}: a file for {to} ends in {suffix}.')
     if not path.parent.is_dir(): raise ValueError(f'{path.parent}: no such folder.')
+    check_out_file(path)
     return path
 
 # %% ../../nbs/inference/10_command.ipynb #print-export

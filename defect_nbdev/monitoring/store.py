@@ -107,6 +107,9 @@ def _operational_error(path, error):
     if 'locked' in text:
         why = f'another program has been writing to the ledger for {WAIT} seconds'
         return OSError(errno.EBUSY, f'{why}; try again when it is done', str(path))
+    if 'readonly' in text or 'unable to open' in text:
+        why = 'cannot be opened for writing, which a ledger needs even to be read'
+        return OSError(errno.EACCES, f'{why}; copy it to a folder that is yours', str(path))
     if 'full' in text or 'I/O' in text:
         why = f'cannot be written ({text}); what was stored before stays'
         return OSError(errno.ENOSPC, why, str(path))
@@ -139,6 +142,14 @@ def _read_format(db, path):
         why = 'holds triggers or views, which no ledger has'
         raise ValueError(f'{path}: {why}; it is not opened.')
     return version
+
+# %% ../../nbs/monitoring/01_store.ipynb #check-header
+def _check_header(path):
+    "Refuse what is no database; SQLite takes a tiny file for an empty one and writes over it"
+    if not path.is_file(): return
+    with open(path, 'rb') as file: start = file.read(16)
+    if start not in (b'', b'SQLite format 3\0'):
+        raise ValueError(f'{path}: is not a ledger; {_HINT}.')
 
 # %% ../../nbs/monitoring/01_store.ipynb #enter-wal
 def _enter_wal(db):
@@ -203,6 +214,7 @@ class InspectionStore:
 @patch
 def _open(self:InspectionStore):
     self._process,self._lock = os.getpid(),threading.RLock()
+    _check_header(self.path)
     with _sqlite_errors(self.path): self._db = _connect(self.path)
 
 @patch

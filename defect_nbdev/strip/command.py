@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..core.cli import command, progress_bar
-from ..core.files import write_atomic, write_text
+from ..core.figures import write_figure
+from ..core.files import check_out_folder, write_text
 from ..core.images import camera_bits
 from ..inference.inspector import load_inspector
 from .defects import check_scale
@@ -55,8 +56,7 @@ def save_scan(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_defects(folder/f'defects.{format}', scan, mm_per_px)
-    figure = strip_map(scan, mm_per_px)
-    write_atomic(folder/'map.png', lambda path: figure.savefig(path, format='png'))
+    write_figure(folder/'map.png', strip_map, scan, mm_per_px)
     summary = {**summarise_scan(scan, mm_per_px), **more}
     write_text(folder/'strip.json', json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
     return folder
@@ -143,6 +143,8 @@ def defect_strip(
     if format not in ('csv', 'parquet'):
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
     check_scale(mm_per_px)
+    out = out or f'{Path(image).stem}-defects'
+    check_out_folder(out)
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]
     inspector = load_inspector(model, engine=engine)
     engine,more = inspector.engine,{}
@@ -153,7 +155,7 @@ def defect_strip(
     if reference:
         peak,more = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
     scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
-    folder = save_scan(scan, out or f'{Path(image).stem}-defects', mm_per_px, format,
+    folder = save_scan(scan, out, mm_per_px, format,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)
     knows_clean = reference or clean_classes(engine.classes, clean)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.figures import drawable, label_fonts
 from ..core.images import resize_to, to_rgb
 from ..core.tables import write_table
 from .defects import StripDefect, check_scale
@@ -149,7 +150,7 @@ def _draw_crop(ax, scan, number, mm_per_px):
     if mm_per_px:
         area = f'{defect.area*mm_per_px**2:,.0f} mm²'
     place = f'{defect.ymin*unit:,.6g} {name} from head, {area}'
-    title = f'{number} {defect.label} {defect.confidence:.0%}\n{place}'
+    title = f'{number} {drawable(defect.label)} {defect.confidence:.0%}\n{place}'
     ax.set_title(title, fontsize=10, color=color)
 
 # %% ../../nbs/strip/06_map.ipynb #map-legend
@@ -159,10 +160,12 @@ def _label_lines(axes, scan, mm_per_px):
     counts = {label:n for label,n in scan.count().items() if n}
     handles = [Line2D([], [], color=class_color(scan.classes, label), lw=2) for label in counts]
     if counts:
-        axes[0].legend(handles, [f'{label} ({n})' for label,n in counts.items()], fontsize=10,
+        entries = [f'{drawable(label)} ({n})' for label,n in counts.items()]
+        axes[0].legend(handles, entries, fontsize=10,
             loc='lower right', bbox_to_anchor=(1, 1), ncols=len(counts), frameon=False)
     plural = 's'*(len(scan.defects)!=1)
-    title = f'{Path(scan.strip.name).name}: {len(scan.defects)} defect{plural}'
+    name = drawable(Path(scan.strip.name).name)
+    title = f'{name}: {len(scan.defects)} defect{plural}'
     if scan.missed:
         title += '; hatched: not inspected'
     axes[0].set_title(title, loc='left', fontsize=12)
@@ -203,7 +206,8 @@ def strip_map(
     heights = [n_lines*line_height + .6] + [n_rows*3.3]*(n_rows>0)
     figure = Figure(figsize=(18, sum(heights)+.4), dpi=100, layout='constrained')
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:,0]
-    _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px)
-    if n_rows:
-        _draw_crops(parts[1], scan, n_rows, worst, mm_per_px)
+    with label_fonts(strip.name, *scan.classes):
+        _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px)
+        if n_rows:
+            _draw_crops(parts[1], scan, n_rows, worst, mm_per_px)
     return figure

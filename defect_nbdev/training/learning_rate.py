@@ -9,6 +9,7 @@ __all__ = ['lr_range_test', 'plot_lr_range']
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..data import close_loader
 from ..train import Trainer
 from .checkpoints import restore_trainer, trainer_state
 
@@ -47,7 +48,9 @@ def lr_range_test(
     rates = np.geomspace(low, high, steps).tolist()
     trainer.begin_epoch()
     try: losses = _ramp(trainer, rates)
-    finally: restore_trainer(trainer, tensors, record)
+    finally:
+        close_loader(trainer.train_loader)
+        restore_trainer(trainer, tensors, record)
     rates = rates[:len(losses)]
     return rates[int(np.argmin(losses))]/10, rates, losses
 

@@ -9,6 +9,8 @@ __all__ = ['plot_history', 'plot_confusion']
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..core.figures import drawable, label_fonts
+
 # %% ../../nbs/training/04_plots.ipynb #plot-history
 def plot_history(
     history:list, # of dicts from `Trainer.fit`
@@ -27,18 +29,19 @@ def plot_history(
 # %% ../../nbs/training/04_plots.ipynb #plot-confusion
 def plot_confusion(
     confusion, # (C,C) counts, rows the truth, columns the answer
-    classes:tuple, # C names
+    classes:tuple, # C names, in any script
 )->Figure: # of matplotlib
     "What was mistaken for what"
-    counts,n = np.asarray(confusion),len(classes)
+    counts,n,names = np.asarray(confusion),len(classes),[drawable(name) for name in classes]
     share = counts/np.maximum(counts.sum(1, keepdims=True), 1)
     figure = Figure(figsize=(1.6+.5*n,1.3+.42*n), dpi=96, layout='constrained')
-    ax = figure.subplots()
+    with label_fonts(*classes): ax = figure.subplots()
     ax.imshow(share, cmap='Blues', vmin=0, vmax=1)
     for (row,column),count in np.ndenumerate(counts):
         color = 'white' if share[row,column]>.5 else 'black'
         ax.text(column, row, count or '', ha='center', va='center', fontsize=9, color=color)
-    ax.set_xticks(range(n), classes, rotation=40, ha='right', fontsize=9)
-    ax.set_yticks(range(n), classes, fontsize=9)
+    with label_fonts(*classes):
+        ax.set_xticks(range(n), names, rotation=40, ha='right', fontsize=9)
+        ax.set_yticks(range(n), names, fontsize=9)
     ax.set(xlabel='answer', ylabel='truth')
     return figure

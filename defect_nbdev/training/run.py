@@ -8,22 +8,23 @@ __all__ = ['write_history', 'write_results', 'training_record', 'TrainingRun', '
 # %% ../../nbs/training/07_run.ipynb #imports
 import json
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from accelerate.utils import set_seed
 from fastcore.basics import AttrDict, patch
 from tqdm import tqdm
 
-from ..core.files import write_atomic, write_text
+from ..core.faults import advise, is_out_of_memory
+from ..core.figures import missing_letters, write_figure
+from ..core.files import write_text
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import write_table
 from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
-from ..data import eval_transform, make_loader, train_transform
+from ..data import close_loader, eval_transform, make_loader, train_transform
 from ..datasets.depth import describe_depth, measure_depth
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
 from ..datasets.quality import fit_limits, save_limits
@@ -33,14 +34,10 @@ from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .learning_rate import lr_range_test, plot_lr_range
 from .options import RUN_FORMAT, is_first_process, read_parts, report_problems
-from .options import settle_options, train_valid
+from .options import settle_options, train_valid, unjudged_classes
 from .plots import plot_confusion, plot_history
 from .start import start_model
 from ..uncertainty.fit import calibrate
-
-# %% ../../nbs/training/07_run.ipynb #write-figure
-def _write_figure(path, figure):
-    write_atomic(path, lambda temporary: figure.savefig(temporary, format='png', dpi=100))
 
 # %% ../../nbs/training/07_run.ipynb #write-history
 def write_history(
@@ -62,8 +59,10 @@ def write_results(
 ):
     "metrics.json and the two pictures"
     write_text(out/'metrics.json', json.dumps(metrics, indent=2, ensure_ascii=False))
-    _write_figure(out/'curves.png', plot_history(history))
-    _write_figure(out/'confusion.png', plot_confusion(metrics['confusion'], classes))
+    write_figure(out/'curves.png', plot_history, history)
+    if missing := missing_letters(classes):
+        print(f'no font on this machine has {missing}; the figure shows the codes instead.')
+    write_figure(out/'confusion.png', plot_confusion, metrics['confusion'], classes)
 
 # %% ../../nbs/training/07_run.ipynb #split-data-part
 def _split_data(options, accelerator):
@@ -88,6 +87,7 @@ def _split_data(options, accelerator):
     note = f'; {aside} set aside, whose metal those show that judge' if aside else ''
     accelerator.print(f'learning from {len(train)} images, judged by {len(valid)} '
                       f'({manifest.how}){note}')
+    if sentence := unjudged_classes(valid): accelerator.print(sentence)
     return manifest, train, valid, depth.bits
 
 # %% ../../nbs/training/07_run.ipynb #split-data
@@ -270,8 +270,22 @@ def find_lr(self:TrainingRun):
     found = lr_range_test(self.trainer)
     if not self.is_main: return
     path = self.out/'lr.png'
-    _write_figure(path, plot_lr_range(*found))
-    print(f'suggested: --lr {found[0]:.1g} (curve in {path})')
+    curve = f' (curve in {path})' if write_figure(path, plot_lr_range, *found) else ''
+    print(f'suggested: --lr {found[0]:.1g}{curve}')
+
+# %% ../../nbs/training/07_run.ipynb #close-run
+@patch
+def close(self:TrainingRun):
+    "End what the training has started"
+    close_loader(self.trainer.train_loader)
+    for tracker in getattr(self.trainer.accelerator, 'trackers', ()): tracker.finish()
+
+# %% ../../nbs/training/07_run.ipynb #to-end
+@patch
+def to_end(self:TrainingRun)->dict|None: # from `fair_metrics`; None in all but the first process
+    "Train and measure"
+    self.fit()
+    return self.measure()
 
 # %% ../../nbs/training/07_run.ipynb #write-run
 def _write_run(path, options):
@@ -300,23 +314,19 @@ def _begun(options):
         if writes: path.unlink(missing_ok=True)
         raise
 
-# %% ../../nbs/training/07_run.ipynb #is-out-of-memory
-def _is_out_of_memory(error):
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)): return True
-    return any(o in str(error) for o in ("can't allocate memory", 'not enough memory'))
-
 # %% ../../nbs/training/07_run.ipynb #explain-memory
 @contextmanager
 def _explain_memory(options):
     "Out of memory, in words"
     try: yield
     except (RuntimeError, MemoryError) as e:
-        if not _is_out_of_memory(e): raise
+        if not is_out_of_memory(e): raise
         batch,pieces = max(2, options.batch//2),2*options.accumulate
-        raise MemoryError(
-            f'out of memory with batches of {options.batch} at {options.size} pixels; try '
-            f'--batch {batch} --accumulate {pieces}, which learns the same in smaller pieces, '
-            'or a smaller --size.') from None
+        hint = advise({
+            'accumulate':f'--batch {batch} --accumulate {pieces}, which learns the same in smaller '
+                         'pieces, or a smaller --size', None:'a machine with more'})
+        raise MemoryError(f'out of memory with batches of {options.batch} at {options.size} '
+                          f'pixels; try {hint}.') from None
 
 # %% ../../nbs/training/07_run.ipynb #accuracy-sentence
 def _accuracy_sentence(metrics):
@@ -347,9 +357,7 @@ def run_training(
     options = settle_options(options, defaults)
     with _explain_memory(options):
         with _begun(options): run = prepare_run(options)
-        if options.find_lr: return run.find_lr()
-        run.fit()
-        metrics = run.measure()
+        with closing(run): metrics = run.find_lr() if options.find_lr else run.to_end()
     if metrics is None: return
     print(f'{options.keep} epoch: {_accuracy_sentence(metrics)}')
     if metrics['leaked']: print(overlap_warning(metrics))

@@ -21,8 +21,8 @@ def print_confidence(
     print(f'fitted on {int(confidence.images.sum())} images: temperature {calibrator.t0:.2f}, '
           f'growing with the unknown-score by the power {calibrator.a:.2f}')
     for name,promised,n in zip(classes, confidence.errors, confidence.images):
-        print(f'  {name:18}{n:5} images: '
-              f'the true class is missed with a chance of at most {promised:.1%}')
+        promise = f'the true class is missed with a chance of at most {promised:.1%}'
+        print(f"  {name:18}{n:5} images: {promise if n else '– (nothing can be promised)'}")
     if confidence.errors.max()>error:
         print(f'{error:.1%} needs {math.ceil(1/error)-1} images of a class; '
               'with fewer the promise is weaker, as listed')

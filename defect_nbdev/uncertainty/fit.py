@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..core.images import BadImage
+from ..core.files import check_out_folder
+from ..core.images import BadImage, read_image
 from ..core.models import find_model
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
@@ -121,6 +122,7 @@ def refit_confidence(
 )->tuple: # (Confidence, the model's classes)
     "Fit a saved model's confidence and its limits of a good image again, and save both"
     folder = find_model(model)
+    check_out_folder(folder)
     train,valid = _calibration_parts(model, data, fit_on)
     network,config = load_model(model)
     confidence = calibrate(network, config, train, valid, error, unknown_share, kind)

@@ -7,7 +7,8 @@ __all__ = ['make_app', 'mount_app', 'forget_visitors', 'open_app']
 
 # %% ../../nbs/web/08_page.ipynb #imports
 import os
-from contextlib import contextmanager
+import sys
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -140,6 +141,11 @@ def forget_visitors(
             holder.time_last_used.pop(visitor, None)
 
 # %% ../../nbs/web/08_page.ipynb #gradio-folders
+def _keepers():
+    "The modules of Gradio that took the name of its folder when they were imported"
+    modules = [module for name,module in sys.modules.items() if name.startswith('gradio.')]
+    return [module for module in modules if 'DEFAULT_TEMP_DIR' in vars(module)]
+
 @contextmanager
 def _page_workspace(pages):
     "A private folder where Gradio keeps its files too; visitors of `pages` are forgotten in time"
@@ -149,7 +155,10 @@ def _page_workspace(pages):
     with Workspace() as space, periodic_sweep(space, interval=10, callback=forget):
         folders = {'GRADIO_TEMP_DIR':str(space.served),
                    'GRADIO_EXAMPLES_CACHE':str(space.served/'examples')}
-        with patch.dict(os.environ, folders):
+        with ExitStack() as stack:
+            stack.enter_context(patch.dict(os.environ, folders))
+            for module in _keepers():
+                stack.enter_context(patch.object(module, 'DEFAULT_TEMP_DIR', str(space.served)))
             yield space
 
 # %% ../../nbs/web/08_page.ipynb #open-app
