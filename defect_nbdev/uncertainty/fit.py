@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.files import check_out_folder
-from ..core.images import BadImage, read_image
+from ..core.images import BadImage
 from ..core.models import find_model
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noisy
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
