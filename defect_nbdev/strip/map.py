@@ -45,7 +45,8 @@ def record(self:StripDefect,
 
 # %% ../../nbs/strip/06_map.ipynb #write-defects
 _COLUMNS = tuple(StripDefect('', 0, 0, 0, 0, 0, 0, 0, 0, 0).record(1, mm_per_px=1.))
-_TYPES = dict(label='string', **dict.fromkeys(('number', 'xmin', 'ymin', 'xmax', 'ymax', 'area_px'), 'int64'))
+_WHOLE = ('number', 'xmin', 'ymin', 'xmax', 'ymax', 'area_px')
+_TYPES = dict(label='string', **dict.fromkeys(_WHOLE, 'int64'))
 
 def write_defects(
     path, # .csv or .parquet
