@@ -13,6 +13,7 @@ import webbrowser
 from fastcore.script import bool_arg, store_true
 
 from .core.cli import command, is_installed, stop_on_signal
+from .core.tables import excel_sign
 
 # %% ../nbs/05_app.ipynb #check-options
 def _check_options(model, host, port, certfile, keyfile, max_size, queue, mcp):
@@ -64,13 +65,16 @@ def main(
     queue:int=100, # requests that may wait; more are told to come back
     certfile:str=None, # certificate for HTTPS, PEM
     keyfile:str=None, # its private key, PEM
+    excel:store_true=False, # offer CSV files as Excel expects them: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     mcp:store_true=False, # be an MCP server too (pip install 'defect_nbdev[mcp]')
 ):
     "Open the inspector's page"
     _check_options(model, host, port, certfile, keyfile, max_size, queue, mcp)
     _serve(model, engine, browser, root_path, ledger=ledger, mcp=mcp, host=host, port=port,
            certfile=certfile, keyfile=keyfile, max_upload=max_size*2**20, queue=queue,
-           passwords=_read_auth(auth))
+           passwords=_read_auth(auth),
+           excel=excel_sign('csv', excel, decimal_comma))
 
 # %% ../nbs/05_app.ipynb #read-auth
 def _read_auth(path):

@@ -409,6 +409,7 @@ def inspect_cluster(
     report:bool=False, # write report.html too
     say=print, # called with a sentence for each unusable file, and when workers have died
     bar:bool=False, # show progress on the terminal
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
     check_format(form)
@@ -418,7 +419,7 @@ def inspect_cluster(
     inspector = load_model_files(model_files)
     setup = RunSetup(__version__, inspector.engine.model_hash, inspector.engine.preprocess_hash,
         1, batch, readers, mm_per_px, costs)
-    with (Results(inspector, out, mm_per_px=mm_per_px, costs=costs) as results,
+    with (Results(inspector, out, mm_per_px=mm_per_px, costs=costs, excel=excel) as results,
           progress_bar(0, show=bar, smoothing=.1) as progress, ExitStack() as stack):
         def connect():
             return stack.enter_context(ray_cluster(workers, threads, address))

@@ -149,12 +149,14 @@ class Results:
         mm_per_px:float|None=None, # side of a pixel, millimetres; adds the column 'mm2'
         costs:dict|None=None, # what decisions cost; adds 'action' and 'expected_cost'
         ledger:InspectionStore|None=None, # that gets every answer too
+        excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     ):
         if mm_per_px is not None and not mm_per_px>0:
             why = 'give the side of a pixel in millimetres, above 0'
             raise ValueError(f'mm_per_px is {mm_per_px}; {why}.')
         self.inspector,self.out,self.ledger = inspector,Path(out),ledger
         self.heatmaps,self.mm_per_px,self.costs = heatmaps,mm_per_px,costs
+        self.excel = excel
         self._ledger_run = None # of these results in the ledger, which others may share
         asked = (mm_per_px is not None, costs is not None, costs is not None, heatmaps)
         self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked))
@@ -330,7 +332,7 @@ def finish(self:Results,
             counts[_count_as(row)] += 1
             yield row
     table = self.out/f'results.{form}'
-    write_table(table, counted(), self.columns, COLUMN_TYPES)
+    write_table(table, counted(), self.columns, COLUMN_TYPES, self.excel)
     return RunSummary(dict(counts), dict(labels), table, self._report() if report else None)
 
 # %% ../../nbs/batch/02_results.ipynb #check-format

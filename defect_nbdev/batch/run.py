@@ -22,6 +22,7 @@ from ..core.cli import stop_on_signal
 from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
+from ..core.tables import excel_sign
 from ..inference.costs import read_costs
 from ..inference.inspector import load_inspector
 from ..monitoring.store import InspectionStore
@@ -91,12 +92,12 @@ def _print_error(text): print(text, file=sys.stderr, flush=True)
 
 # %% ../../nbs/batch/03_run.ipynb #open-results
 @contextmanager
-def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger):
+def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, excel):
     "The results of a run, with the ledger they go to as well"
     prices = costs and read_costs(costs, inspector.classes)
     with ExitStack() as stack:
         store = stack.enter_context(InspectionStore(ledger)) if ledger else None
-        results = Results(inspector, out, heatmaps, mm_per_px, prices, store)
+        results = Results(inspector, out, heatmaps, mm_per_px, prices, store, excel)
         yield stack.enter_context(results)
 
 # %% ../../nbs/batch/03_run.ipynb #side-by-side
@@ -129,6 +130,8 @@ def defect_inspect(
     engine:str=None, # torch, onnx or openvino; None for what the model is saved for
     out:str='inspection', # folder on a local disk for the results; a stopped run goes on there
     format:str='csv', # of the table: csv or parquet
+    excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     heatmaps:store_true=False, # save every image with its heatmap
     report:store_true=False, # write report.html: counts, Pareto chart, the worst images
     watch:store_true=False, # stay, and inspect images as they arrive in the folders
@@ -148,14 +151,16 @@ def defect_inspect(
     "Inspect every image of some files and folders"
     _check_options(paths, out, format, engine_cluster, watch=watch, heatmaps=heatmaps,
                    ledger=ledger, engine=engine, device=device, bits=bits)
+    sign = excel_sign(format, excel, decimal_comma)
     if engine_cluster:
         prices = costs and read_costs(costs, load_inspector(model).classes)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
-                                  format, mm_per_px, prices, report, _print_error, has_terminal())
+                                  format, mm_per_px, prices, report, _print_error, has_terminal(),
+                                  sign)
     else:
         threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
         inspector = load_inspector(model, device, engine, threads, bits)
-        with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger) as results:
+        with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, sign) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())
             summary = results.finish(format, report)

@@ -24,8 +24,8 @@ def format_number(
 )->str: # '' for NaN
     "A number as people read it"
     size = abs(value)
-    if size!=size: return ''
     if 1e-4<=size<1000: return f'{value:.6g}'
+    if size!=size: return ''
     if size>=1e15: return str(value)
     # below a ten-thousandth, .6g has an exponent
     text = f'{value:.3f}' if size>=1000 else f'{float(f"{value:.6g}"):.15f}'
@@ -138,10 +138,10 @@ def _with_comma(number): return format_number(number).replace('.', ',')
 def _to_cell(value, excel):
     "What stands in a cell of a CSV file"
     kind = type(value)
-    if kind is str: return guard_text(value, excel)
-    if kind is float: return format_number(value) if excel!=',' else _with_comma(value)
-    if value is None: return ''
+    if kind is str: return guard_text(value, excel) if excel else guard_text(value)
+    if kind is float: return _with_comma(value) if excel==',' else format_number(value)
     if kind is int and not excel: return value
+    if value is None: return ''
     if isinstance(value, Real) and not isinstance(value, Integral): # NumPy's
         return _to_cell(float(value), excel)
     return guard_text(str(value), excel)
@@ -174,7 +174,7 @@ def _write_csv(path, rows, columns, types, excel, cut):
     with open(path, 'w', newline='', encoding='utf-8-sig' if excel else 'utf-8') as f:
         writer = csv.writer(f, delimiter=_DELIMITER[excel])
         writer.writerow([_to_cell(name, excel) for name in columns])
-        lines = ([_to_cell(row.get(name), excel) for name in columns] for row in rows)
+        lines = ([_to_cell(value, excel) for value in map(row.get, columns)] for row in rows)
         if excel: lines = _cut_cells(lines, columns, cut)
         for count,line in enumerate(lines, 1): writer.writerow(line)
     return count
@@ -182,10 +182,11 @@ def _write_csv(path, rows, columns, types, excel, cut):
 # %% ../../nbs/core/09_tables.ipynb #write-parquet
 def _to_array(pa, values, kind):
     "An Arrow array of a column; NaN is null"
-    try: return pa.array(values, kind, from_pandas=True)
+    if kind!=pa.string(): return pa.array(values, kind, from_pandas=True)
+    try: return pa.array(values, kind)
     except UnicodeEncodeError: # half a pair
-        values = [visible_text(value) if isinstance(value, str) else value for value in values]
-        return pa.array(values, kind, from_pandas=True)
+        texts = [visible_text(value) if isinstance(value, str) else value for value in values]
+        return pa.array(texts, kind)
 
 def _write_parquet(path, rows, columns, types, *_):
     pa,pq = _import_parquet()

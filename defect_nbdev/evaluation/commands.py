@@ -12,6 +12,7 @@ from fastcore.script import bool_arg, store_true
 
 from ..core.cli import command
 from ..core.files import check_out_file, write_text
+from ..core.tables import excel_sign
 
 # %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
 def _four_digits(value): return '–' if value is None else f'{value:.4f}'
@@ -62,13 +63,16 @@ def defect_eval(
     batch:int=32, # images at a time
     ladder_images:int=400, # images that are disturbed, at most, spread evenly over the list
     leaky:store_true=False, # measure on images the model has seen as well, and say so
+    excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
 ):
     "Measure a saved model in every way and write a report"
     from defect_nbdev.evaluation.report import prepare_folder, write_report  # slow: torch
     from defect_nbdev.evaluation.summary import evaluate  # slow: torch
+    sign = excel_sign('csv', excel, decimal_comma)
     prepare_folder(out)
     report,measured = evaluate(model, data, split, leaky, ladders, batch, ladder_images)
-    write_report(out, report, measured)
+    write_report(out, report, measured, sign)
     print('\n'.join(report['verdict']))
     for problem in measured.samples.problems: print(f'left out: {problem}')
     print(f'written: {out}/report.html, with report.json, predictions.csv and figures beside it')

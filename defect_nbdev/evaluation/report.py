@@ -37,10 +37,10 @@ def _prediction_row(data, i):
     classes,result = data.config.classes,data.result
     probs = result.probs[i]
     row = {'path':data.paths[i], 'truth':classes[data.targets[i]], 'answer':classes[probs.argmax()],
-           **{f'p({name})':f'{p:.6f}' for name,p in zip(classes, probs)}}
+           **{f'p({name})':float(p) for name,p in zip(classes, probs)}}
     if result.sets is not None:
         row['set'] = ' | '.join(name for name,own in zip(classes, result.sets[i]) if own)
-    if result.scores is not None: row['unknown'] = f'{result.scores[i]:.4f}'
+    if result.scores is not None: row['unknown'] = float(result.scores[i])
     if result.verdicts is not None: row['verdict'] = result.verdicts[i]
     return row
 
@@ -48,16 +48,18 @@ def _prediction_row(data, i):
 def write_predictions(
     path, # of the CSV file
     data:EvaluationData, # with its result
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
 ):
     "Write a table with one line an image"
     rows = [_prediction_row(data, i) for i in range(len(data.targets))]
-    write_table(path, rows, rows[0])
+    write_table(path, rows, rows[0], excel=excel)
 
 # %% ../../nbs/evaluation/09_report.ipynb #write-report
 def write_report(
     out, # folder, from `prepare_folder`
     report:dict, # from `evaluate`
     data:EvaluationData, # from `evaluate`
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
 ):
     "Figures, predictions, numbers, and last the page"
     out = Path(out)
@@ -65,7 +67,7 @@ def write_report(
     for name,draw in figure_makers(data, report).items():
         path = out/'figures'/f'{name}.png'
         if write_figure(path, draw, dpi=110): pngs[name] = path.read_bytes()
-    write_predictions(out/'predictions.csv', data)
+    write_predictions(out/'predictions.csv', data, excel)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out/'report.json', text + '\n')
     write_text(out/'report.html', render_page(report, pngs))

@@ -60,6 +60,7 @@ _COLUMNS = ('image', 'id', 'file', 'from', 'to', 'by', 'time', 'note', 'image_ha
 @patch
 def export_corrections(self:InspectionStore,
     out, # folder, made if missing
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
 )->ExportedCorrections: # what was written
     "Write a training folder of what operators have corrected or confirmed"
     out,counts,new,problems,lines = Path(out),Counter(),set(),[],[]
@@ -78,6 +79,6 @@ def export_corrections(self:InspectionStore,
         copied = {column:row[key] for column,key in _COPIED.items()}
         lines.append({**copied, 'image':f'{label}/{name}', 'file':printable(row['file'])})
     out.mkdir(parents=True, exist_ok=True)
-    write_table(out/'corrections.csv', lines, _COLUMNS)
+    write_table(out/'corrections.csv', lines, _COLUMNS, excel=excel)
     counts = dict(sorted(counts.items()))
     return ExportedCorrections(counts, tuple(sorted(new)), tuple(problems))

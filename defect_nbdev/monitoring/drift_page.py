@@ -7,6 +7,7 @@ __all__ = ['COLUMNS', 'drift_page', 'drift_rows', 'defect_drift']
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #imports
 import math
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from ..core.cli import command
 from ..core.files import write_text
 from ..core.html import escape, printable
 from ..core.page import html_page, package_text
-from ..core.tables import write_table
+from ..core.tables import excel_sign, write_table
 from .drift import describe_finding, drift, drift_sentences
 from .reference import ACT, FALSE_ALARMS, MEASURES, MIX, Reference
 from .reference import fit_reference, load_reference, model_reference
-from .reference import read_table, six_digits
+from .reference import read_table
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #scale
 _WIDTH,_HEIGHT = 460,120 # of a chart, pixels
@@ -213,16 +214,20 @@ def _alarm_word(f):
     return 'look' if f.psi>f.look else 'no'
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #drift-csv
+def _iso_name(shift):
+    "A shift that is named by its start as ISO 8601 with its zone, UTC; another as it is"
+    if not re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d', shift): return shift
+    return shift.replace(' ', 'T') + 'Z'
+
 def drift_rows(
     shifts:list, # of `Shift`
 ): # generator of values in the order of COLUMNS
     "A row for each shift and thing"
     for shift in shifts:
         for f in shift.findings:
-            probability = None if math.isnan(f.p) else float(f'{f.p:.3g}')
             words = describe_finding(f) if f.psi>f.look else ''
-            yield (shift.name, shift.n, f.what, f.n, round(f.psi, 5), round(f.line, 5),
-                   _alarm_word(f), probability, six_digits(f.now), six_digits(f.usual), words)
+            yield (_iso_name(shift.name), shift.n, f.what, f.n, f.psi, f.line, _alarm_word(f),
+                   f.p, f.now, f.usual, words)
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #fit
 def _fit(results, out, model):
@@ -237,10 +242,10 @@ def _fit(results, out, model):
     print(f"{out}: {known or 'no measures'}, {len(reference.classes)} classes")
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #defect-drift
-def _write(out, shifts, reference):
+def _write(out, shifts, reference, excel):
     "A page or a table"
     if out.endswith('.html'): write_text(out, drift_page(shifts, reference))
-    else: write_table(out, drift_rows(shifts), COLUMNS)
+    else: write_table(out, drift_rows(shifts), COLUMNS, excel=excel)
     print(f'written: {out}')
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #defect-drift-fn
@@ -251,10 +256,13 @@ def defect_drift(
     shift:str='8h', # how long a shift is: 8h, 30m, 1d, or a number of images as 200
     starts:str='00:00', # when a shift starts, a time of day in UTC
     out:str=None, # page (.html) or table (.csv) to write; with --fit, the reference (.json)
+    excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     fit:store_true=False, # make a reference of the results instead
     model:str=None, # with --fit: make the reference of this model, and store it in its folder
 )->bool: # whether a shift drifts
     "Compare each shift's images with the training's"
+    sign = excel_sign(out and Path(out).suffix[1:], excel, decimal_comma)
     if fit:
         _fit(results, out or 'reference.json', model)
         return False
@@ -266,5 +274,5 @@ def defect_drift(
     usual = load_reference(reference)
     shifts = drift(usual, read_table(results), shift, starts)
     for line in drift_sentences(shifts): print(printable(line))
-    if out is not None: _write(out, shifts, usual)
+    if out is not None: _write(out, shifts, usual, sign)
     return any(s.alarms for s in shifts)

@@ -7,12 +7,14 @@ __all__ = ['defect_ledger']
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #imports
 from functools import partial
+from pathlib import Path
 
 from fastcore.basics import patch
+from fastcore.script import store_true
 
 from ..core.cli import command
 from ..core.html import printable
-from ..core.tables import write_table
+from ..core.tables import excel_sign, write_table
 from ..datasets.layouts import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
@@ -33,6 +35,7 @@ def _to_row(row):
 @patch
 def to_csv(self:InspectionStore,
     path, # where the file shall stand; its name ends in .csv or .parquet
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
@@ -40,7 +43,7 @@ def to_csv(self:InspectionStore,
     classes = list({name:None for probabilities in found for name in probabilities})
     names = [name for name in columns(classes) if name!='time']
     rows = map(_to_row, self.inspections(**kwargs))
-    return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES)
+    return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES, excel)
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #shorten
 def _shorten(name, length):
@@ -68,15 +71,15 @@ def _replay(store, id, model, engine):
     return not replayed.same
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #export-folder
-def _export(store, out):
-    exported:ExportedCorrections = store.export_corrections(out)
+def _export(store, out, excel):
+    exported:ExportedCorrections = store.export_corrections(out, excel)
     print(f'{out}: {exported}')
     for problem in exported.problems: print(f'left out: {printable(problem)}')
     return bool(exported.problems)
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #command-parts
-def _list(store, path, limit, **kwargs):
-    if path is not None: print(f'{path}: {store.to_csv(path, **kwargs)} inspections')
+def _list(store, path, excel, limit, **kwargs):
+    if path is not None: print(f'{path}: {store.to_csv(path, excel, **kwargs)} inspections')
     else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')
     return False
 
@@ -90,6 +93,8 @@ def defect_ledger(
     verdict:str=None, # list only accept, review or unknown
     label:str=None, # list only this class of the model; with --correct, the right class
     csv:str=None, # write all of the listed kind into this table, without a limit
+    excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     export_corrections:str=None, # write the corrections into this folder, to train on
     replay:int=None, # make the decision of this number again, with --model
     model:str=None, # folder, name or exported file of the model, for --replay
@@ -99,11 +104,13 @@ def defect_ledger(
     note:str='', # why, for people
 )->bool: # whether a replay differs or an image is missing
     "List, correct, export and replay what was inspected"
+    form = 'csv' if export_corrections else csv and Path(csv).suffix.lower()[1:]
+    sign = excel_sign(form, excel, decimal_comma)
     with open_store(ledger) as store:
         if correct is not None:
             print(f"inspection {correct}: {store.correct(correct, label or '', by, note)}")
             return False
         if replay is not None: return _replay(store, replay, model, engine)
-        if export_corrections is not None: return _export(store, export_corrections)
-        return _list(store, csv, limit, since=since, until=until, verdict=verdict,
+        if export_corrections is not None: return _export(store, export_corrections, sign)
+        return _list(store, csv, sign, limit, since=since, until=until, verdict=verdict,
                      label=label and class_name(label))

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 
 from ..core.html import printable
 from ..core.images import BadImage
+from ..core.tables import visible_text
 from ..datasets.layouts import class_name
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #to-datetime
@@ -67,7 +68,8 @@ def path_to_text(
     path, # str or PathLike, as the system gave it
 )->str: # that can be stored as UTF-8
     "A file's name as text"
-    return os.fsencode(path).decode('utf-8', 'backslashreplace')
+    try: return os.fsencode(path).decode('utf-8', 'backslashreplace')
+    except UnicodeEncodeError: return visible_text(path) # half a pair, which only a sender can name
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #columns
 # the keys of `Prediction.record()`, in its order

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from fastcore.script import store_true
 
 from ..core.cli import command, progress_bar
 from ..core.figures import write_figure
 from ..core.files import check_out_folder, write_text
 from ..core.images import camera_bits
+from ..core.tables import excel_sign
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -50,12 +52,13 @@ def save_scan(
     folder, # made if missing
     mm_per_px:float|None=None, # side of a pixel, millimetres
     format:str='csv', # of the table: csv or parquet
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     **more, # plain JSON types that stand in strip.json as well
 )->Path: # the folder
     "Write the table, the map and strip.json"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_defects(folder/f'defects.{format}', scan, mm_per_px)
+    write_defects(folder/f'defects.{format}', scan, mm_per_px, excel)
     write_figure(folder/'map.png', strip_map, scan, mm_per_px)
     summary = {**summarise_scan(scan, mm_per_px), **more}
     write_text(folder/'strip.json', json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
@@ -131,6 +134,8 @@ def defect_strip(
     overlap:float=.5, # share of a tile that the next one shows as well, from 0 to below 1
     out:str=None, # folder for the results (the strip's name and -defects)
     format:str='csv', # of the table: csv or parquet
+    excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     clean:str=None, # the model's class that is no defect, if its name does not say so
     cut:float=.05, # least evidence of a cell that belongs to a defect, above 0 and up to 1
     peak:float=.5, # least evidence at a defect's highest cell, from 0 to 1
@@ -142,6 +147,7 @@ def defect_strip(
     "Inspect a camera strip: table of defects, map; status 0: nothing found, 1: found, 2: error"
     if format not in ('csv', 'parquet'):
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
+    sign = excel_sign(format, excel, decimal_comma)
     check_scale(mm_per_px)
     out = out or f'{Path(image).stem}-defects'
     check_out_folder(out)
@@ -155,7 +161,7 @@ def defect_strip(
     if reference:
         peak,more = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
     scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
-    folder = save_scan(scan, out, mm_per_px, format,
+    folder = save_scan(scan, out, mm_per_px, format, sign,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)
     knows_clean = reference or clean_classes(engine.classes, clean)

@@ -168,13 +168,15 @@ def _check_shares(options):
 
 # %% ../../nbs/training/06_options.ipynb #read-run
 RUN_FORMAT = 2 # raised when another version of this package could misread a run.json
-_FREE = {'data', 'out', 'resume', 'workers', 'save_every'} # do not change the result
+# do not change the result
+_FREE = {'data', 'out', 'resume', 'workers', 'save_every', 'excel', 'decimal_comma'}
 
 def _read_run(path):
-    "(options, format) of a run.json; `keep` and `bits` are younger than the others"
+    "(options, format) of a run.json; some options are younger than the others"
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
-        return {'keep':'best', 'bits':None, **record['options']}, int(record['format'])
+        younger = {'keep':'best', 'bits':None, 'excel':False, 'decimal_comma':False}
+        return {**younger, **record['options']}, int(record['format'])
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: damaged ({e}).') from None
 

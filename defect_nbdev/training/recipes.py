@@ -9,6 +9,8 @@ __all__ = ['RECIPE_FORMAT', 'read_recipe', 'retrain', 'defect_retrain']
 import json
 from pathlib import Path
 
+from fastcore.script import store_true
+
 from ..core.cli import command
 from ..core.models import find_model
 from .command import defect_train, option_defaults
@@ -16,7 +18,8 @@ from ..datasets.splits import require_manifest
 
 # %% ../../nbs/training/09_recipes.ipynb #parse-recipe
 RECIPE_FORMAT = 1 # raised when an older version of this package could misread a recipe
-_NOT_IN_RECIPES = {'data', 'out', 'manifest', 'resume', 'find_lr'} # where and how, not what
+# where and how, not what
+_NOT_IN_RECIPES = {'data', 'out', 'manifest', 'resume', 'find_lr', 'excel', 'decimal_comma'}
 
 def _parse_recipe(path):
     "((name, options) of each stage, format)"
@@ -64,6 +67,7 @@ def retrain(
     out, # folder for the model; the stages before the last go to `stages` inside it
     manifest, # file of the split
     imagenet=None, # file with the ImageNet weights; timm's are downloaded without
+    **sheet, # excel and decimal_comma, as `defect_train` takes them
 ):
     "Run a recipe, going on where it was stopped"
     folders = {name:Path(out)/'stages'/name for name,_ in stages[:-1]}
@@ -71,10 +75,10 @@ def retrain(
     for name,options in stages:
         folder = folders[name]
         if (folder/'metrics.json').is_file(): continue
-        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder))
+        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **sheet)
         else:
             options = _stage_options(options, folders, imagenet)
-            defect_train(data, out=str(folder), manifest=str(manifest), **options)
+            defect_train(data, out=str(folder), manifest=str(manifest), **options, **sheet)
 
 # %% ../../nbs/training/09_recipes.ipynb #defect-retrain
 @command
@@ -83,9 +87,12 @@ def defect_retrain(
     data:str, # the folder with the images it learned from
     out:str='runs/again', # folder for the new model
     imagenet:str=None, # file with the backbone's ImageNet weights (timm's, downloaded)
+    excel:store_true=False, # write history.csv as Excel expects it: UTF-8 with a mark
+    decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
 ):
     "Train a model again by its own recipe and split"
     folder = find_model(model)
     stages = read_recipe(folder/'recipe.json')
     require_manifest(model)
-    retrain(stages, data, out, folder/'split.json', imagenet)
+    retrain(stages, data, out, folder/'split.json', imagenet,
+            excel=excel, decimal_comma=decimal_comma)

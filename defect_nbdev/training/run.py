@@ -22,7 +22,7 @@ from ..core.figures import missing_letters, write_figure
 from ..core.files import write_text
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
-from ..core.tables import write_table
+from ..core.tables import excel_sign, write_table
 from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
 from ..data import close_loader, eval_transform, make_loader, train_transform
 from ..datasets.depth import describe_depth, measure_depth
@@ -43,12 +43,10 @@ from ..uncertainty.fit import calibrate
 def write_history(
     path, # of the CSV file
     history:list, # of dicts from `Trainer.fit`
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
 ):
-    "One row an epoch; all but the learning rate with six decimals"
-    def shorten(name, value):
-        return round(value, 6) if isinstance(value, float) and name!='lr' else value
-    rows = [{name:shorten(name, value) for name,value in row.items()} for row in history]
-    write_table(path, rows, rows[0])
+    "One row an epoch"
+    write_table(path, history, history[0], excel=excel)
 
 # %% ../../nbs/training/07_run.ipynb #run-writer
 def write_results(
@@ -187,14 +185,15 @@ def save_epoch(self:TrainingRun,
     best:bool, # whether the epoch was the best so far
 ):
     "Print and log the epoch's numbers; save the model and the checkpoint"
-    trainer,out = self.trainer,self.out
+    trainer,out,options = self.trainer,self.out,self.options
     row = trainer.history[-1]
     tqdm.write(_EPOCH.format(**row) + '  *'*best)
     numbers = {name:value for name,value in row.items() if name!='epoch'}
     trainer.accelerator.log(numbers, step=row['epoch'])
-    write_history(out/'history.csv', trainer.history)
+    sign = excel_sign('csv', options.excel, options.decimal_comma)
+    write_history(out/'history.csv', trainer.history, sign)
     self._save_model(out/'last', row)
-    if best or self.options.keep=='last': self._save_model(out, row)
+    if best or options.keep=='last': self._save_model(out, row)
     save_checkpoint(trainer, self.checkpoint)
 
 # %% ../../nbs/training/07_run.ipynb #save-model

@@ -169,6 +169,7 @@ def open_app(
     ledger=None, # SQLite file that keeps every answer
     workers:int=1, # images inspected side by side
     mcp:bool=False, # be an MCP server too
+    excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     host:str='127.0.0.1', # address to listen on
     port:int=0, # 0 for any that is free
     certfile:str|None=None, # for HTTPS
@@ -178,7 +179,7 @@ def open_app(
     "A page while the block runs; everything it stored for its visitors is gone afterwards"
     pages = []
     with _page_workspace(pages) as space:
-        service = AppService(load, space, ledger, workers=workers)
+        service = AppService(load, space, ledger, workers=workers, excel=excel)
         try:
             pages.append(make_app(service, model, mcp))
             app = mount_app(pages[0], service, mcp=mcp, **options)

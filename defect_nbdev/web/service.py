@@ -61,8 +61,10 @@ class AppService:
         ledger=None, # SQLite file that keeps every answer; None for corrections in `default_store`
         limits:UploadLimits=UploadLimits(), # what one request may bring
         workers:int=1, # images that are inspected side by side
+        excel:str='', # its CSV files are for the Excel with this decimal sign, see `excel_sign`
     ):
         self.workspace,self.limits,self.workers = workspace,limits,workers
+        self.excel = excel
         self.wait_estimate = WaitEstimate(.5/workers)
         self.keeps_all = ledger is not None
         self.path = Path(ledger) if ledger else default_store()
@@ -276,8 +278,8 @@ def save(self:_BatchRun):
     settings = {'model':repr(engine), 'model hash':engine.model_hash,
                 'preprocessing hash':inspector.preprocess_hash}
     tables = [self.folder/'results.csv', self.folder/'results.parquet']
-    for path in tables:
-        write_table(path, self.rows, columns(inspector.classes), COLUMN_TYPES)
+    for path,excel in zip(tables, (self.service.excel, '')):
+        write_table(path, self.rows, columns(inspector.classes), COLUMN_TYPES, excel)
     report = write_report(self.summary, self.folder/'report.html', settings=settings)
     return [str(path) for path in (*tables, report)]
 
@@ -359,9 +361,9 @@ class _Left(Exception):
 
 class _StripRun:
     "A scan in a thread, whose progress goes through a queue"
-    def __init__(self, inspector, path, name, mm_per_px, tile, reference):
+    def __init__(self, inspector, path, name, mm_per_px, tile, reference, excel):
         self.inspector,self.mm_per_px,self.tile = inspector,mm_per_px,tile
-        self.path,self.name,self.reference = path,name,reference
+        self.path,self.name,self.reference,self.excel = path,name,reference,excel
         self.shares,self.left = queue.SimpleQueue(),threading.Event()
     def on_progress(self, share):
         if self.left.is_set(): raise _Left
@@ -397,7 +399,7 @@ def progress(self:_StripRun, work, interval):
 def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
-    save_scan(scan, folder, mm, model_hash=engine.model_hash)
+    save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
     files = [str(folder/name) for name in ('defects.csv', 'map.png', 'strip.json')]
     knows_clean = bool(self.reference or clean_classes(engine.classes))
@@ -416,7 +418,8 @@ def inspect_strip(self:AppService,
 ): # generator of `StripProgress`; the last one is complete
     "Inspect a strip; ValueError with one sentence if it cannot be"
     name = name or os.path.basename(path)
-    run = _StripRun(self.inspector, path, name, mm_per_px, tile, reference)
+    run = _StripRun(self.inspector, path, name, mm_per_px, tile, reference,
+                    self.excel)
     with self.workspace.job() as folder, ThreadPoolExecutor(1) as pool:
         work = pool.submit(run.scan)
         try:
