@@ -12,14 +12,12 @@ import os
 import queue
 from typing import NamedTuple
 
-from ..core.files import IMAGE_SUFFIXES, natural_key
+from ..core.files import IMAGE_SUFFIXES, is_system_name, natural_key
 from ..core.images import BadImage, ManyPages, split_page
 from ..inference.inspector import Inspector
 
 # %% ../../nbs/batch/01_files.ipynb #input-file
-# what counts as an image in a folder
-SUFFIXES = IMAGE_SUFFIXES | {'.jpe', '.jfif', '.dib', '.gif', '.jp2', '.pbm', '.pnm', '.tga',
-                             '.avif'}
+SUFFIXES = IMAGE_SUFFIXES # what counts as an image in a folder, the same as in training
 
 class InputFile(NamedTuple):
     "A file to be inspected"
@@ -33,10 +31,12 @@ class InputFile(NamedTuple):
     def __str__(self): return self.path
 
 # %% ../../nbs/batch/01_files.ipynb #is-image
+def _is_visible(name): return not name.startswith('.') and not is_system_name(name)
+
 def _list_folder(folder):
-    "(name, is it a folder?) of everything that is not hidden, in natural order"
+    "(name, is it a folder?) of everything that is people's own and not hidden, in natural order"
     with os.scandir(folder) as entries:
-        found = [(e.name, os.path.isdir(e.path)) for e in entries if not e.name.startswith('.')]
+        found = [(e.name, os.path.isdir(e.path)) for e in entries if _is_visible(e.name)]
     return sorted(found, key=lambda entry: natural_key(entry[0]))
 
 def _is_image(path):
@@ -61,6 +61,11 @@ def _walk(folder, skip, visited):
         elif _is_image(path): yield InputFile(path)
 
 # %% ../../nbs/batch/01_files.ipynb #match
+def _is_in_system_folder(path, pattern):
+    "Did a star enter what a system keeps for itself?"
+    named = pattern.split(os.sep)
+    return any(is_system_name(o) for o in path.split(os.sep) if o not in named)
+
 def _match(pattern, skip, visited):
     "Generator of `InputFile` for a path that does not exist as it stands"
     matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
@@ -68,6 +73,7 @@ def _match(pattern, skip, visited):
         more = ', and no file of this pattern' if glob.has_magic(pattern) else ''
         raise FileNotFoundError(f'{pattern}: no such file or folder{more}.')
     for path in matches:
+        if _is_in_system_folder(path, pattern): continue
         real = os.path.realpath(path) # `**` follows links in circles
         if os.path.isdir(path): yield from _walk(path, skip, visited)
         elif real not in visited:

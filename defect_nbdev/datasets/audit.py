@@ -16,9 +16,11 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.figures import drawable, label_fonts, write_figure
 from ..core.files import check_out_folder, write_text
+from ..core.images import read_image
 from .depth import describe_depth, measure_depth
-from .layouts import read_samples
+from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups
+from .scan import Finding
 from .splits import common_root, find_overlaps, fingerprints
 
 # %% ../../nbs/datasets/05_audit.ipynb #count-leaked
@@ -119,6 +121,7 @@ def audit(
         'leak_random':random_leak(overlaps, n), 'boxes':_boxes(samples),
         'bits':depth.bits, 'depth':describe_depth(depth),
         'unreadable':list(samples.problems),
+        **folder_record(samples),
     }
     return report, samples, overlaps
 
@@ -234,6 +237,8 @@ def _audit_lines(report):
         yield (f"boxes: {boxes['images']} images have some, {boxes['several_classes']} of several "
                f"classes, {boxes['without_own']} none of their own class")
     yield from _listed(report['unreadable'], 'left out')
+    for name,title in ('notes', 'used, but not as it lies in the folder'), ('unused', 'not used'):
+        yield from finding_lines([Finding(**found) for found in report[name]], title)
 
 # %% ../../nbs/datasets/05_audit.ipynb #defect-audit
 @command

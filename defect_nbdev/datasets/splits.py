@@ -312,19 +312,19 @@ def apply_manifest(
     "The same images in the same parts, or an error that names what changed"
     found = read_samples(data)
     roots = Path(data),common_root(found)
-    files = []
+    known = {s.path:s for s in found}
+    samples = []
     missing = []
     for e in manifest.images:
-        file = next((r/e.path for r in roots if (r/e.path).is_file()), None)
-        if file is None or file_sha256(file)!=e.sha256: missing.append(e.path)
-        files.append(file)
+        sample = next((known[r/e.path] for r in roots if r/e.path in known), None)
+        if sample is None or file_sha256(sample.path)!=e.sha256: missing.append(e.path)
+        samples.append(sample)
     if missing:
         raise ValueError(
-            f'{data}: {len(missing)} of the {len(files)} images of the split are missing or have '
+            f'{data}: {len(missing)} of the {len(samples)} images of the split are missing or have '
             f'changed, the first is {missing[0]}; bring them back, '
             'or start anew without this split.')
-    known = {s.path.resolve():s for s in found}
-    samples = tuple(known[f.resolve()] for f in files)
+    samples = tuple(samples)
     return _with_parts(replace(found, samples=samples), [e.part for e in manifest.images])
 
 # %% ../../nbs/datasets/04_splits.ipynb #leak

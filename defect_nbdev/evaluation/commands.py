@@ -13,6 +13,7 @@ from fastcore.script import bool_arg, store_true
 from ..core.cli import command
 from ..core.files import check_out_file, write_text
 from ..core.tables import excel_sign
+from ..datasets.layouts import folder_lines, folder_record
 
 # %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
 def _four_digits(value): return '–' if value is None else f'{value:.4f}'
@@ -49,6 +50,7 @@ def defect_validate(
     if metrics['unlisted']:
         print("{unlisted} of the {n} images are not in the model's manifest; "
               'whether it has seen their metal is not known'.format(**metrics))
+    for line in folder_lines(folder_record(samples)): print(line)
     for problem in samples.problems: print(f'left out: {problem}')
     _print_metrics(metrics)
 
@@ -74,5 +76,6 @@ def defect_eval(
     report,measured = evaluate(model, data, split, leaky, ladders, batch, ladder_images)
     write_report(out, report, measured, sign)
     print('\n'.join(report['verdict']))
+    for line in folder_lines(folder_record(measured.samples)): print(line)
     for problem in measured.samples.problems: print(f'left out: {problem}')
     print(f'written: {out}/report.html, with report.json, predictions.csv and figures beside it')

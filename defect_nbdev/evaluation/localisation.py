@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 
 from ..core.models import find_model
 from ..data import eval_transform
-from ..datasets.layouts import read_samples
+from ..datasets.layouts import finding_sentence, folder_record, read_samples
 from ..datasets.splits import known_parts
 from .measurement import metal_groups
 from .metrics import bootstrap
@@ -295,6 +295,7 @@ class LocalisationData(NamedTuple):
     train:object # Samples it learned from, as far as they are in the data
     samples:tuple # of `Sample` with boxes of their class
     groups:np.ndarray # (N,) images of one piece of metal
+    found:dict # from `folder_record`: what of the data was not used, which boxes were put right
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #read-localisation-data
 def read_localisation_data(
@@ -310,7 +311,9 @@ def read_localisation_data(
     if not leaky: refuse_leaks(model, test_images.samples, test_images.leaks)
     boxed = tuple(s for s in test_images.samples if any(b.label==s.label for b in s.boxes))
     if not boxed:
-        raise ValueError(f"{data}: no image of the part '{split}' has boxes of its class, "
+        notes = test_images.samples.notes
+        why = f' (used otherwise: {finding_sentence(notes)})' if notes else ''
+        raise ValueError(f"{data}: no image of the part '{split}' has boxes of its class{why}, "
                          'so nothing can be compared.')
     manifest = model_manifest(folder)
     found = read_samples(data).with_bits(config.preprocess.bits)
@@ -318,7 +321,8 @@ def read_localisation_data(
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     network = network.eval().to(device, memory_format=torch.channels_last)
     groups = metal_groups(manifest, boxed)
-    return LocalisationData(folder, network, config, train, boxed, groups)
+    return LocalisationData(folder, network, config, train, boxed, groups,
+                            folder_record(test_images.samples))
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #load-teacher
 def _load_teacher(teacher, classes, device):
@@ -377,6 +381,7 @@ def localise_model(
         reader.save(parts.folder, network, config.classes)
     result = measure_localisation(network, config, parts.samples, configs, reader, curves)
     setting = {'model':parts.folder.name, 'split':split, 'curves':curves, 'device':str(device),
+               **parts.found,
                'reader':reader.record if reader is not None else None}
     summary = summarise_localisation(result, config.classes, parts.groups)
     return setting | summary | _extreme_images(result, parts.samples), configs

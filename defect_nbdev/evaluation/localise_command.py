@@ -13,6 +13,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.files import check_out_file, check_out_folder, write_text
 from ..core.models import find_model
+from ..datasets.layouts import folder_lines
 
 # %% ../../nbs/evaluation/12_localise_command.ipynb #defect-localise
 @command
@@ -35,6 +36,7 @@ def defect_localise(
     options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky)
     result,box_configs = localisation.localise_model(model, data, **options)
     print(f"{result['overall']['n']} images with boxes")
+    for line in folder_lines(result): print(line)
     print(localisation.localisation_table(result))
     if not box_configs:
         print('no training images were found: boxes are drawn with the default threshold')

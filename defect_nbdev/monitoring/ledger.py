@@ -78,6 +78,11 @@ def _export(store, out, excel):
     return bool(exported.problems)
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #command-parts
+def _class_in(store, label):
+    "The class that a name means among those of the model that was used last"
+    newest = next(iter(store.inspections(limit=1, newest=True)), None)
+    return class_name(label, tuple(newest['probabilities']) if newest else ())
+
 def _list(store, path, excel, limit, **kwargs):
     if path is not None: print(f'{path}: {store.to_csv(path, excel, **kwargs)} inspections')
     else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')
@@ -113,4 +118,4 @@ def defect_ledger(
         if replay is not None: return _replay(store, replay, model, engine)
         if export_corrections is not None: return _export(store, export_corrections, sign)
         return _list(store, csv, sign, limit, since=since, until=until, verdict=verdict,
-                     label=label and class_name(label))
+                     label=label and _class_in(store, label))

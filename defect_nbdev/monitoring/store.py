@@ -545,8 +545,8 @@ def correct(self:InspectionStore,
     note:str='', # why, for people
 )->str: # the class as stored
     "Store an operator's correction of an inspection"
-    label = safe_class(label)
-    self[id] # refuses a number that is not there
+    # refuses a number that is not there
+    label = safe_class(label, tuple(self[id]['probabilities']))
     for name,text in (('by', by), ('note', note)):
         if any('\ud800'<=c<='\udfff' for c in text):
             raise ValueError(f'{name} is {printable(text)!r}, which is no text.')

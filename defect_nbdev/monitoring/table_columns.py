@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from ..core.html import printable
 from ..core.images import BadImage
 from ..core.tables import visible_text
-from ..datasets.layouts import class_name
+from ..datasets.names import class_name, folder_kind
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #to-datetime
 def _to_datetime(time):
@@ -39,16 +39,16 @@ def to_utc_timestamp(
     return text.replace('+00:00', 'Z')
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #is-reserved
-# folders that mean something else to a reader of images or to Windows
-_RESERVED = set('images labels annotations train training valid val validation test testing '
-                'con prn aux nul'.split())
+_WINDOWS = {'con', 'prn', 'aux', 'nul'}
 
 def _is_reserved(label):
-    return label[0]=='.' or label[-1]=='.' or label.startswith('__') or label.lower() in _RESERVED
+    "Whether a folder of this name means something else to a reader of images or to Windows"
+    return folder_kind(label) is not None or label[-1]=='.' or label.lower() in _WINDOWS
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #safe-class
 def safe_class(
     label:str, # as the operator entered it
+    classes=(), # the model's, if they are known
 )->str: # the class, which can be a folder's name everywhere
     "A class name that can be a folder, or a sentence that says why not"
     label = str(label).strip()
@@ -61,7 +61,7 @@ def safe_class(
         raise ValueError(f"{start}: a folder's name cannot hold {letter!r}.")
     if _is_reserved(label):
         raise ValueError(f"{start}: as a folder's name it means something else.")
-    return class_name(label)
+    return class_name(label, classes)
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #path-to-text
 def path_to_text(

@@ -21,7 +21,8 @@ from ..core.files import write_text
 from ..core.images import check_bits
 from ..core.models import find_model
 from ..data import AUGMENTS
-from ..datasets.layouts import Samples, evenly_spaced, read_samples
+from ..datasets.layouts import Samples, evenly_spaced, folder_lines, folder_record
+from ..datasets.layouts import read_samples
 from ..datasets.splits import SPLITS, apply_manifest, make_manifest, read_manifest
 from ..model import load_config
 from ..train import native_precision
@@ -83,8 +84,9 @@ def report_problems(
     samples:Samples, # with the files that could not be read
     out, # folder for problems.txt
 ):
-    "Five problems on the screen, all of them in problems.txt"
+    "What is not used, in a line; five problems on the screen, all of them in problems.txt"
     print(samples)
+    for line in folder_lines(folder_record(samples)): print(f'  {line}')
     problems = samples.problems
     if not problems: return
     for problem in problems[:5]: print(f'  left out: {problem}')

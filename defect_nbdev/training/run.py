@@ -26,7 +26,8 @@ from ..core.tables import excel_sign, write_table
 from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
 from ..data import close_loader, eval_transform, make_loader, train_transform
 from ..datasets.depth import describe_depth, measure_depth
-from ..datasets.layouts import Samples, class_indices, evenly_spaced, read_samples
+from ..datasets.layouts import Samples, class_indices, evenly_spaced, folder_record
+from ..datasets.layouts import read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import SplitManifest, leaks, write_manifest
 from ..model import ModelConfig, load_config, load_model, save_model
@@ -125,7 +126,8 @@ def training_record(
     return {
         **asdict(config), **same, 'processes':accelerator.num_processes,
         'data':Path(options.data).resolve().name, 'layout':train.layout, 'split':manifest.how,
-        'n_train':len(train), 'n_valid':len(valid), 'weights':_weights_record(options.weights),
+        'n_train':len(train), 'n_valid':len(valid), **folder_record(train),
+        'weights':_weights_record(options.weights),
         'pretrained':bool(options.pretrained) and options.weights is None,
         'teacher':_weights_record(options.teacher), 'device':str(accelerator.device)}
 
