@@ -16,7 +16,6 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.figures import drawable, label_fonts, write_figure
 from ..core.files import check_out_folder, write_text
-from ..core.images import read_image
 from .depth import describe_depth, measure_depth
 from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups

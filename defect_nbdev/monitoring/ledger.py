@@ -15,7 +15,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.html import printable
 from ..core.tables import excel_sign, write_table
-from ..datasets.layouts import class_name
+from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
