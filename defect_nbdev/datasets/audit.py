@@ -220,6 +220,8 @@ def _audit_lines(report):
     sizes = ', '.join(f'{k} {v}' for k,v in list(report['sizes'].items())[:5])
     parts = f' ({parts})' if parts else ''
     yield f"{report['layout']}: {report['n']} images{parts}; size and number: {sizes}"
+    for name,title in ('unused', 'not used'), ('notes', 'used, but not as it lies in the folder'):
+        yield from finding_lines([Finding(**found) for found in report[name]], title)
     yield from _class_lines(report)
     duplicates = [' = '.join(files) for files in report['duplicates']]
     yield from _listed(duplicates or ['none'], 'exact duplicates')
@@ -229,8 +231,6 @@ def _audit_lines(report):
         yield (f"boxes: {boxes['images']} images have some, {boxes['several_classes']} of several "
                f"classes, {boxes['without_own']} none of their own class")
     yield from _listed(report['unreadable'], 'left out')
-    for name,title in ('notes', 'used, but not as it lies in the folder'), ('unused', 'not used'):
-        yield from finding_lines([Finding(**found) for found in report[name]], title)
 
 # %% ../../nbs/datasets/05_audit.ipynb #defect-audit
 @command
