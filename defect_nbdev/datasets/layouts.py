@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SUBFOLDER', 'RESIZED', 'FOREIGN', 'SHARED', 'NAMESAKE', 'OUTSIDE', 'NAMELESS', 'EMPTY_FOLDER', 'Sample', 'Samples',
            'read_boxes', 'finding_lines', 'finding_sentence', 'folder_record', 'folder_lines', 'read_samples',
-           'class_indices', 'evenly_spaced']
+           'rename_classes', 'class_indices', 'evenly_spaced']
 
 # %% ../../nbs/datasets/01_layouts.ipynb #imports
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from ..core.images import read_image
 from .boxes import Box, clean_box, picture_of, picture_size, read_annotation
 from .names import NEU_CLASSES, NEU_FOLDERS, class_name, folder_kind
-from .names import merge_names, neu_file_class, neu_names, part_of_name
+from .names import merge_names, neu_file_classes, neu_names, part_of_name
 from .names import tidy_name
 from .scan import LINK, POINTER, Finding, Tally, scan_folder
 
@@ -101,10 +101,10 @@ def _parts_in(folder):
 
 # %% ../../nbs/datasets/01_layouts.ipynb #neu-named
 def _neu_named(folder, split=None):
-    "The pictures of a folder in which most are named as NEU does: Cr_1, ps-12, rolled-in_scale_3"
-    classes = {picture: neu_file_class(picture.stem) for picture in folder.pictures}
-    named = [Sample(picture, label, split) for picture,label in classes.items() if label]
-    return named if len(named)*2>=len(classes) else []
+    "The pictures of a folder that is named as NEU does: Cr_1, ps-12, rolled-in_scale_3"
+    classes = neu_file_classes([picture.stem for picture in folder.pictures])
+    return [Sample(picture, classes[picture.stem], split) for picture in folder.pictures
+            if picture.stem in classes]
 
 # %% ../../nbs/datasets/01_layouts.ipynb #labelled
 def _labelled(folder, split, notes):
@@ -195,16 +195,10 @@ def _unwrap(root):
 # %% ../../nbs/datasets/01_layouts.ipynb #name-classes
 _USUAL = {*NEU_CLASSES, *NEU_FOLDERS.values(), 'Cr', 'In', 'Pa', 'PS', 'RS', 'Sc'}
 
-def _is_proven(name, samples):
-    "Whether the pictures of a class folder `Cr` are called Cr_1, Cr_2, …"
-    wanted = class_name(name, NEU_CLASSES)
-    return all(neu_file_class(s.path.stem)==wanted for s in samples if s.label==name)
-
 def _name_classes(samples, notes):
     "The samples under the names of their classes"
     counts = Counter(sample.label for sample in samples)
-    proven = [name for name in counts if len(name)==2 and _is_proven(name, samples)]
-    names = neu_names(counts, proven) or merge_names(counts)
+    names = neu_names(counts) or merge_names(counts)
     for name,label in names.items():
         if label==tidy_name(name) or name in _USUAL and label in NEU_CLASSES: continue
         example = next(sample.path for sample in samples if sample.label==name)
@@ -302,7 +296,7 @@ def _count_unused(root, samples, layout, tally):
 
 def _count_empty(folder, tally):
     for inner in folder.folders:
-        holds_else = inner.of_masks or any(f.annotations for f in inner.below())
+        holds_else = inner.counted or any(f.annotations for f in inner.below())
         if inner.n: _count_empty(inner, tally)
         elif not holds_else and folder_kind(inner.name)!='annotations':
             tally.add(EMPTY_FOLDER, inner.path)
@@ -350,15 +344,16 @@ def folder_lines(
 # %% ../../nbs/datasets/01_layouts.ipynb #nothing-found
 def _why_no_class(top):
     "What to do about pictures that are in no class folder, or None if there are no pictures"
-    parts = [part for part in _parts_in(top) if part.n]
+    order = 'train', 'validation', 'test', 'fold'
+    parts = sorted(_parts_in(top), key=lambda part: order.index(part_of_name(part.name)))
     if parts:
         names = ', '.join(part.name for part in parts)
         example = f'{parts[0].name}/scratch/{next(parts[0].walk()).name}'
         return (f'the pictures in {names} lie in no class folders, so nothing says what they show; '
                 f'make a folder for each class in every part, such as {example}.')
     if top.n:
-        return (f'{top.n} pictures lie in no class folders, so nothing says what they show; make '
-                f'a folder for each class, such as scratch/{next(top.walk()).name}.')
+        return (f'its pictures ({top.n}) lie in no class folders, so nothing says what they show; '
+                f'make a folder for each class, such as scratch/{next(top.walk()).name}.')
 
 # %% ../../nbs/datasets/01_layouts.ipynb #nothing-found-else
 def _why_no_picture(findings):
@@ -407,17 +402,34 @@ def read_samples(
         raise FileNotFoundError(f'{path}: no such folder; {hint}')
     return _recognise(root, *scan_folder(root))
 
+# %% ../../nbs/datasets/01_layouts.ipynb #rename-classes
+def rename_classes(
+    samples:Samples, # of a folder
+    classes, # a model's
+)->Samples: # the same images
+    "Samples and boxes under a model's names of their classes"
+    labels = {*samples.classes, *(box.label for sample in samples for box in sample.boxes)}
+    names = {label: class_name(label, classes) for label in labels}
+    if all(label==name for label,name in names.items()): return samples
+    def renamed(sample):
+        boxes = tuple(box._replace(label=names[box.label]) for box in sample.boxes)
+        return replace(sample, label=names[sample.label], boxes=boxes)
+    own = {names[label] for label in samples.classes}
+    return replace(samples, samples=tuple(map(renamed, samples)),
+                   classes=tuple(sorted(own, key=_class_order)))
+
 # %% ../../nbs/datasets/01_layouts.ipynb #class-indices
 def class_indices(
     samples:Samples, # labelled images
     classes:tuple, # a model's classes, in its order
 )->list: # class indices
     "Each sample's index in `classes`"
-    unknown = sorted({sample.label for sample in samples} - set(classes))
+    names = {label: class_name(label, classes) for label in {s.label for s in samples}}
+    unknown = sorted(set(names.values()) - set(classes))
     if unknown:
         known = f'which the model does not know; it knows {list(classes)}.'
         raise ValueError(f'the images are labelled {unknown}, {known}')
-    return [classes.index(sample.label) for sample in samples]
+    return [classes.index(names[sample.label]) for sample in samples]
 
 # %% ../../nbs/datasets/01_layouts.ipynb #evenly-spaced
 def evenly_spaced(

@@ -141,7 +141,7 @@ class Folder:
     annotations:list # of Path, XML files
     folders:list # of Folder, by name
     n:int=0 # pictures in it and in all folders below
-    of_masks:bool=False # whether its pictures are masks, which are not among `pictures`
+    counted:bool=False # whether a reason was counted already why nothing in it is used
     @property
     def name(self): return self.path.name
     def walk(self): # generator of Path
@@ -172,7 +172,7 @@ def _drop_masks(folder, tally):
     first = next(folder.walk(), None)
     if first is None: return
     tally.add(MASK, first, folder.n)
-    for inner in folder.below(): inner.pictures,inner.n,inner.of_masks = [],0,True
+    for inner in folder.below(): inner.pictures,inner.n,inner.counted = [],0,True
 
 def _is_of_masks(folder, siblings):
     "Whether a folder holds masks, by its name and, where that can be a class, by its pictures"
@@ -198,7 +198,7 @@ def _scan(path, tally, above):
     identity = state.st_dev,state.st_ino
     if identity in above:
         tally.add('link to a folder that it lies in', path)
-        return Folder(path, [], [], [])
+        return Folder(path, [], [], [], counted=True)
     files,inner = _sort_entries(path, tally)
     folders = [_scan_inner(folder, tally, above | {identity}) for folder in inner]
     siblings = {folder.name.lower() for folder in folders}
@@ -213,7 +213,7 @@ def _scan_inner(path, tally, above):
     try: return _scan(path, tally, above)
     except OSError as e:
         tally.add(f'folder that cannot be opened ({e.strerror or e})', path)
-        return Folder(path, [], [], [])
+        return Folder(path, [], [], [], counted=True)
 
 def scan_folder(
     path, # of a data folder

@@ -20,7 +20,7 @@ import numpy as np
 from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage
 from ..core.models import find_model
-from .layouts import Samples, read_samples
+from .layouts import Samples, read_samples, rename_classes
 from .leakage import Overlap, overlap_pairs, strip_groups
 
 # %% ../../nbs/datasets/04_splits.ipynb #fingerprints-part
@@ -310,7 +310,8 @@ def apply_manifest(
     data, # the folder it was made of, wherever it lies now
 )->Samples: # its images with their parts, in the manifest's order
     "The same images in the same parts, or an error that names what changed"
-    found = read_samples(data)
+    classes = tuple(dict.fromkeys(e.label for e in manifest.images))
+    found = rename_classes(read_samples(data), classes)
     roots = Path(data),common_root(found)
     known = {s.path:s for s in found}
     samples = []
@@ -362,7 +363,8 @@ def known_parts(
     manifest:SplitManifest, # of a model's training
     samples:Samples, # a folder's images
 )->Samples: # images the manifest lists, under whatever name, get its parts; the others keep theirs
-    "What a folder's images were to a model"
+    "What a folder's images were to a model, under its names of the classes"
+    samples = rename_classes(samples, tuple(dict.fromkeys(e.label for e in manifest.images)))
     entries = sorted(manifest.images, key=lambda e: e.part=='train')
     part = {e.sha256:e.part for e in entries}   # of files with the same bytes, training wins
     return _with_parts(samples, [part.get(file_sha256(s.path), s.split) for s in samples])
