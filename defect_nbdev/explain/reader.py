@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..core.images import read_image
+from ..core.images import read_image, resize_to
 from ..core.models import find_model
 from ..core.weights import write_tensors
 from ..data import eval_transform
@@ -308,7 +308,8 @@ def learn_reader(
     blocks = _blocks_to_read(model, config.preprocess.size, device)
     data = collect_training_data(model, config, used, teacher)
     reader = fit_reader(data, len(config.classes), blocks).to(device)
-    views = [read_image(used[i].path) for i in evenly_spaced(len(used), 16)]
+    def view(i): return resize_to(read_image(used[i].path), config.preprocess.size)
+    views = [view(i) for i in evenly_spaced(len(used), 16)]
     x = torch.stack([transform(image=view)['image'] for view in views]).to(device)
     reader.offset = cell_offset(_ReaderFeatures(model, reader).eval(), x)
     reader.record = {'images':len(used)}
