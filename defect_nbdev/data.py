@@ -17,6 +17,7 @@ from functools import partial
 import cv2
 import numpy as np
 
+from .core.cli import cpu_count
 from .core.images import BadImage, allocate_pixels, check_bits, resize_to
 from .datasets.layouts import Samples
 
@@ -185,7 +186,7 @@ def decode_images(
     "Read every file once; bad ones are added to the samples' problems"
     images = allocate_pixels((len(samples),size,size,3), limit)
     kept,problems = [],list(samples.problems)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for sample,result in zip(samples, pool.map(partial(_decode, size=size), samples)):
             if isinstance(result, str):
                 problems.append(result)

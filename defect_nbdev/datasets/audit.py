@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import numpy as np
 from fastcore.script import store_true
 
@@ -20,7 +21,8 @@ from .depth import describe_depth, measure_depth
 from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups
 from .scan import Finding
-from .splits import common_root, find_overlaps, fingerprints
+from .splits import background_sentence, common_root, contradictions
+from .splits import find_metal, fingerprints
 
 # %% ../../nbs/datasets/05_audit.ipynb #count-leaked
 def leaked(
@@ -78,12 +80,19 @@ def _by_class(samples, twin, groups):
 
 # %% ../../nbs/datasets/05_audit.ipynb #duplicates
 def _duplicates(prints):
-    "Lists of files with the same bytes"
+    "Lists of files with the same pixels"
     root = common_root(prints.samples)
     same = {}
-    for s,sha in zip(prints.samples, prints.sha256):
-        same.setdefault(sha, []).append(s.path.relative_to(root).as_posix())
+    for s,pixels in zip(prints.samples, prints.pixels):
+        same.setdefault(pixels, []).append(s.path.relative_to(root).as_posix())
     return [files for files in same.values() if len(files)>1]
+
+# %% ../../nbs/datasets/05_audit.ipynb #doubtful-labels
+def _doubtful_labels(prints):
+    "Lists of files that are one picture under several labels: {file: label}"
+    root,samples = common_root(prints.samples),prints.samples
+    return [{samples[k].path.relative_to(root).as_posix():samples[k].label for k in own}
+            for own in contradictions(prints)]
 
 # %% ../../nbs/datasets/05_audit.ipynb #audit-files
 def _boxes(samples):
@@ -106,7 +115,7 @@ def audit(
     prints = fingerprints(found.with_bits(depth.bits))
     samples,n = prints.samples,len(prints.samples)
     if not n: raise ValueError(f'{data}: none of its images can be read.')
-    overlaps = find_overlaps(prints, across)
+    overlaps,shared = find_metal(prints, across)
     groups = strip_groups(n, overlaps)
     twin = np.isin(np.arange(n), [(o.i, o.j) for o in overlaps])
     sizes = Counter(prints.sizes).most_common()
@@ -116,7 +125,8 @@ def audit(
         'sizes':{f'{w}×{h}':count for (h,w),count in sizes},
         'per_class':_by_class(samples, twin, groups), 'with_twin':int(twin.sum()),
         'groups':len(set(groups)), 'pairs':len(overlaps), 'across':across,
-        'duplicates':_duplicates(prints), 'leak_on_disk':_part_leaks(overlaps, samples),
+        'duplicates':_duplicates(prints), 'contradictions':_doubtful_labels(prints),
+        'shared_background':list(shared), 'leak_on_disk':_part_leaks(overlaps, samples),
         'leak_random':random_leak(overlaps, n), 'boxes':_boxes(samples),
         'bits':depth.bits, 'depth':describe_depth(depth),
         'unreadable':list(samples.problems),
@@ -151,22 +161,30 @@ def _places(overlaps, first):
     return places
 
 # %% ../../nbs/datasets/05_audit.ipynb #mosaic
+def _extent(places):
+    "(lowest, highest corner + 1) of the images, in images"
+    corners = np.array([corner[:2] for corner in places.values()])
+    return corners.min(0), corners.max(0) + 1
+
 def mosaic(
     samples, # N of Sample, of one size
     overlaps:list, # of Overlap between them
     first:int, # the image to begin with
+    most:int=2000, # longest side of the result, pixels
 )->np.ndarray: # (H,W) uint8, white where no image is
     "Lay out the images of one group, each where it was cut"
     places = _places(overlaps, first)
-    h,w = samples[first].read().shape[:2]
-    top = min(y for y,_,_ in places.values())
-    left = min(x for _,x,_ in places.values())
-    corners = {k:(round((y-top)*h), round((x-left)*w)) for k,(y,x,_) in places.items()}
+    size = np.array(samples[first].read().shape[:2])
+    low,high = _extent(places)
+    scale = min(1, most/((high-low)*size).max())
+    h,w = np.maximum(1, np.round(size*scale)).astype(int).tolist()
+    corners = {k:(round((y-low[0])*h), round((x-low[1])*w)) for k,(y,x,_) in places.items()}
     height = max(y for y,_ in corners.values()) + h
     width = max(x for _,x in corners.values()) + w
     sheet = np.full((height, width), 255, np.uint8)
     for k,(y,x) in corners.items():
-        image = samples[k].read()[...,0]
+        image = np.ascontiguousarray(samples[k].read()[...,0])
+        if scale<1: image = cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
         sheet[y:y+h,x:x+w] = np.rot90(image, places[k][2])
     return sheet
 
@@ -227,17 +245,21 @@ def _audit_lines(report):
     parts = f' ({parts})' if parts else ''
     yield f"{report['layout']}: {report['n']} images{parts}; size and number: {sizes}"
     if report['depth']: yield report['depth']
+    for name,title in ('unused', 'not used'), ('notes', 'used, but not as it lies in the folder'):
+        yield from finding_lines([Finding(**found) for found in report[name]], title)
     yield from _class_lines(report)
     duplicates = [' = '.join(files) for files in report['duplicates']]
     yield from _listed(duplicates or ['none'], 'exact duplicates')
+    doubtful = [', '.join(f'{file} ({label})' for file,label in own.items())
+                for own in report['contradictions']]
+    yield from _listed(doubtful, 'one picture under several labels, not used in training')
+    if report['shared_background']: yield background_sentence(report['shared_background'])
     yield from _leak_lines(report)
     boxes = report['boxes']
     if boxes['images']:
         yield (f"boxes: {boxes['images']} images have some, {boxes['several_classes']} of several "
                f"classes, {boxes['without_own']} none of their own class")
     yield from _listed(report['unreadable'], 'left out')
-    for name,title in ('notes', 'used, but not as it lies in the folder'), ('unused', 'not used'):
-        yield from finding_lines([Finding(**found) for found in report[name]], title)
 
 # %% ../../nbs/datasets/05_audit.ipynb #defect-audit
 @command

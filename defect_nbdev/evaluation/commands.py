@@ -40,6 +40,7 @@ def defect_validate(
 ):
     "Measure a saved model on a folder of labelled images"
     from accelerate import PartialState  # slow: torch
+    from defect_nbdev.datasets.splits import background_sentence
     from defect_nbdev.evaluation.validate import validate_model  # slow: torch
     from defect_nbdev.training.run import overlap_warning  # slow: torch
     if out: check_out_file(out)
@@ -47,6 +48,7 @@ def defect_validate(
     if not PartialState().is_main_process: return
     if out: write_text(out, json.dumps(metrics, indent=2, ensure_ascii=False) + '\n')
     if metrics['leaked']: print(overlap_warning(metrics))
+    if 'shared_background' in metrics: print(background_sentence(metrics['shared_background']))
     if metrics['unlisted']:
         print("{unlisted} of the {n} images are not in the model's manifest; "
               'whether it has seen their metal is not known'.format(**metrics))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..core.metrics import fair_metrics
-from ..datasets.splits import known_parts
+from ..datasets.splits import background_sentence, known_parts
 from .measurement import EvaluationData, list_mistakes, measure_calibration
 from .measurement import measure_classes, measure_labels, measure_selective
 from .measurement import measure_shortcuts, predict_folder
@@ -68,7 +68,9 @@ def _robustness_sentence(ladders):
 # %% ../../nbs/evaluation/07_summary.ipynb #fairness-sentence
 def _fairness_sentence(fairness, n):
     "Was it a fair test?"
-    if fairness['leaked']: return fairness['says'] + '.'
+    doubts = [fairness['says']] if fairness['leaked'] else []
+    if fairness.get('background'): doubts.append(fairness['background'])
+    if doubts: return '. '.join(doubts) + '.'
     if not fairness['manifest']:
         return ('The model carries no list of what it learned from: whether it has seen these '
                 'images, or their metal, is not known.')
@@ -143,7 +145,9 @@ def _measure_fairness(data):
     chosen = training.get('keep')!='last' or training.get('patience')
     out = {'leaked':len(data.leaks), 'judged':judged, 'chose':judged if chosen else 0,
            'unlisted':data.unlisted, 'manifest':manifest is not None,
-           'how':manifest and manifest.how, 'examples':[str(leak) for leak in data.leaks[:10]]}
+           'how':manifest and manifest.how,
+           'background':background_sentence(manifest.shared if manifest else ()),
+           'examples':[str(leak) for leak in data.leaks[:10]]}
     if not data.leaks: return out
     classes = tuple(data.config.classes)
     metrics = fair_metrics(data.result.probs, data.targets, classes, data.samples, data.leaks)

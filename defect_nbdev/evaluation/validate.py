@@ -14,7 +14,7 @@ from ..core.files import file_sha256
 from ..core.metrics import fair_metrics
 from ..data import SteelDataset, decode_images, eval_transform, make_loader
 from ..datasets.layouts import Samples, class_indices, read_samples
-from ..datasets.splits import known_parts, leaks, model_manifest
+from ..datasets.splits import known_parts, leaks, model_manifest, shared_classes
 from ..model import load_config, load_model
 from ..train import make_accelerator, predict_logits
 
@@ -74,4 +74,6 @@ def validate_model(
     net = net.to(accelerator.device, memory_format=torch.channels_last)
     logits,y = predict_logits(net, loader, accelerator)
     metrics = fair_metrics(logits, y, config.classes, test.samples, test.leaks)
+    shared = shared_classes(model)
+    if shared: metrics['shared_background'] = list(shared)
     return {**metrics, 'unlisted':test.unlisted}, test.samples

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core.cli import progress_bar
+from ..core.images import resize_to
 from ..core.models import find_model
 from ..core.weights import write_tensors
 from ..data import eval_transform
@@ -309,7 +310,8 @@ def learn_reader(
     blocks = _blocks_to_read(model, config.preprocess.size, device)
     data = collect_training_data(model, config, used, teacher)
     reader = fit_reader(data, len(config.classes), blocks).to(device)
-    views = [used[i].read() for i in evenly_spaced(len(used), 16)]
+    def view(i): return resize_to(used[i].read(), config.preprocess.size)
+    views = [view(i) for i in evenly_spaced(len(used), 16)]
     x = torch.stack([transform(image=view)['image'] for view in views]).to(device)
     reader.offset = cell_offset(_ReaderFeatures(model, reader).eval(), x)
     reader.record = {'images':len(used)}

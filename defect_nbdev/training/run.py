@@ -29,13 +29,14 @@ from ..datasets.depth import describe_depth, measure_depth
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, folder_record
 from ..datasets.layouts import read_samples
 from ..datasets.quality import fit_limits, save_limits
-from ..datasets.splits import SplitManifest, leaks, write_manifest
+from ..datasets.splits import SplitManifest, background_sentence, leaks, write_manifest
 from ..model import ModelConfig, load_config, load_model, save_model
 from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .learning_rate import lr_range_test, plot_lr_range
-from .options import RUN_FORMAT, is_first_process, read_parts, report_problems
-from .options import settle_options, train_valid, unjudged_classes
+from .options import RUN_FORMAT, aside_note, is_first_process, read_parts
+from .options import report_problems, settle_options, train_valid
+from .options import unjudged_classes
 from .plots import plot_confusion, plot_history
 from .start import start_model
 from ..uncertainty.fit import calibrate
@@ -82,11 +83,10 @@ def _split_data(options, accelerator):
             out.mkdir(parents=True, exist_ok=True)
             write_manifest(own, manifest)
             report_problems(marked, out)
-    aside = len(marked.part('aside'))
-    note = f'; {aside} set aside, whose metal those show that judge' if aside else ''
-    accelerator.print(f'learning from {len(train)} images, judged by {len(valid)} '
-                      f'({manifest.how}){note}')
-    if sentence := unjudged_classes(valid): accelerator.print(sentence)
+    notes = [f'learning from {len(train)} images, judged by {len(valid)} ({manifest.how})',
+             aside_note(marked), background_sentence(manifest.shared), unjudged_classes(valid)]
+    for note in notes:
+        if note: accelerator.print(note)
     return manifest, train, valid, depth.bits
 
 # %% ../../nbs/training/07_run.ipynb #split-data
@@ -260,6 +260,7 @@ def measure(self:TrainingRun)->dict|None: # from `fair_metrics`; None in all but
     if not self.is_main: return None
     seen = leaks(self.manifest, self.valid)
     metrics = fair_metrics(logits, y, config.classes, self.valid, seen)
+    if self.manifest.shared: metrics['shared_background'] = list(self.manifest.shared)
     write_results(self.out, metrics, trainer.history, config.classes)
     self.checkpoint.unlink(missing_ok=True)
     return metrics
@@ -362,4 +363,5 @@ def run_training(
     if metrics is None: return
     print(f'{options.keep} epoch: {_accuracy_sentence(metrics)}')
     if metrics['leaked']: print(overlap_warning(metrics))
+    if run.manifest.shared: print(background_sentence(run.manifest.shared))
     print(f'model in {run.out}; look at it with: python app.py --model {run.out}')
