@@ -139,16 +139,23 @@ def name_contradictions(
 def _is_unshifted(overlap):
     return overlap.turn==0 and max(abs(overlap.dy), abs(overlap.dx))<=.1
 
+def _most_alike(members, overlaps):
+    "Of some images the one that most others lie upon unshifted, and these others"
+    alike = {int(k):{int(k)} for k in members}
+    for o in overlaps:
+        if o.i not in alike or o.j not in alike or not _is_unshifted(o): continue
+        alike[o.i].add(o.j)
+        alike[o.j].add(o.i)
+    return sorted(max(alike.values(), key=len))
+
 def _unshifted_groups(prints, overlaps):
     "Of each class that mostly shows one thing at one place: its name and those images"
     labels = np.array([s.label for s in prints.samples])
-    unshifted = [o for o in overlaps
-                 if _is_unshifted(o) and prints.pixels[o.i]!=prints.pixels[o.j]]
-    groups = strip_groups(len(labels), unshifted)
+    others = [o for o in overlaps if prints.pixels[o.i]!=prints.pixels[o.j]]
     for c in prints.samples.classes:
         own = np.flatnonzero(labels==c)
         if not len(own): continue
-        largest = own[groups[own]==np.bincount(groups[own]).argmax()]
+        largest = _most_alike(own, others)
         if len(largest)>max(2, len(own)/2): yield c, largest
 
 # %% ../../nbs/datasets/04_splits.ipynb #shared-background
@@ -159,7 +166,7 @@ def shared_background(
     "The classes most of whose images show one background at one place"
     found = dict(_unshifted_groups(prints, overlaps))
     if len(found)<2: return ()
-    class_of = {int(k):c for c,members in found.items() for k in members[:3]}
+    class_of = {k:c for c,members in found.items() for k in members[:3]}
     across = _same_metal(prints, sorted(class_of), is_turned=False).values()
     tied = {class_of[k] for o in across for k in (o.i, o.j)
             if _is_unshifted(o) and class_of[o.i]!=class_of[o.j]}
@@ -309,8 +316,9 @@ def _set_aside_where_possible(samples, parts, groups, split, how):
     after = set_aside(parts, groups)
     if split!='auto': return after, how
     after,bare = _keep_bare_classes(samples, parts, after)
-    if bare: how += (f"; not a fair test of {', '.join(bare)}, nearly all whose images show metal "
-                     'of later parts too and were kept where the folder has them')
+    if bare: how += (f"; not a fair test of {', '.join(bare)}, nearly all whose images show the "
+                     'metal or the background of those that judge, and stay where the folder '
+                     'has them')
     return after, how
 
 # %% ../../nbs/datasets/04_splits.ipynb #separate-whole-classes
