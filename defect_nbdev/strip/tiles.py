@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.images import resize_to, to_rgb
-from ..datasets.layouts import letters_and_digits
+from ..datasets.names import letters_and_digits
 from ..inference.engines import Engine
 from .reader import Strip
 

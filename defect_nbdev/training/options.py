@@ -20,8 +20,8 @@ from ..core.cli import cpu_count
 from ..core.files import write_text
 from ..core.models import find_model
 from ..data import AUGMENTS
-from ..datasets.layouts import Samples, evenly_spaced, folder_lines, folder_record
-from ..datasets.layouts import read_samples
+from ..datasets.layouts import Samples, evenly_spaced, folder_hint, folder_lines
+from ..datasets.layouts import folder_record, read_samples
 from ..datasets.splits import SPLITS, apply_manifest, make_manifest, read_manifest
 from ..model import load_config
 from ..train import native_precision
@@ -34,12 +34,14 @@ def train_valid(
     train,valid = samples.part('train'),samples.part('validation')
     if len(samples.classes)<2:
         raise ValueError(f'only one class ({samples.classes[0]}) was found; a classifier needs at '
-                         'least two class folders.')
+                         f'least two class folders{folder_hint(samples)}.')
     for name,n in train.counts().items():
         if n==0:
-            raise ValueError(f"class '{name}' has no image to learn from in the training part.")
+            raise ValueError(f"class '{name}' has no image to learn from in the training part"
+                             f'{folder_hint(samples)}.')
     if not len(valid):
-        raise ValueError('the validation part is empty; there is nothing to judge by.')
+        raise ValueError('the validation part is empty; there is nothing to judge by'
+                         f'{folder_hint(samples)}.')
     return train, valid
 
 # %% ../../nbs/training/06_options.ipynb #check-parts
@@ -50,7 +52,7 @@ def check_class_counts(
     for name,n in samples.counts().items():
         if n<2:
             raise ValueError(f"class '{name}' has {n} usable image{'s'*(n!=1)}; give at least two, "
-                             'one to learn from and one to judge by.')
+                             f'one to learn from and one to judge by{folder_hint(samples)}.')
     return samples
 
 # %% ../../nbs/training/06_options.ipynb #read-parts-part
