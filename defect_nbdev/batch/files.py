@@ -12,7 +12,7 @@ import os
 import queue
 from typing import NamedTuple
 
-from ..core.files import IMAGE_SUFFIXES, is_system_name, natural_key
+from ..core.files import IMAGE_SUFFIXES, in_system_folder, is_system_name, natural_key
 from ..core.images import BadImage, ManyPages, split_page
 from ..inference.inspector import Inspector
 
@@ -61,11 +61,6 @@ def _walk(folder, skip, visited):
         elif _is_image(path): yield InputFile(path)
 
 # %% ../../nbs/batch/01_files.ipynb #match
-def _is_in_system_folder(path, pattern):
-    "Did a star enter what a system keeps for itself?"
-    named = pattern.split(os.sep)
-    return any(is_system_name(o) for o in path.split(os.sep) if o not in named)
-
 def _match(pattern, skip, visited):
     "Generator of `InputFile` for a path that does not exist as it stands"
     matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
@@ -73,7 +68,7 @@ def _match(pattern, skip, visited):
         more = ', and no file of this pattern' if glob.has_magic(pattern) else ''
         raise FileNotFoundError(f'{pattern}: no such file or folder{more}.')
     for path in matches:
-        if _is_in_system_folder(path, pattern): continue
+        if in_system_folder(path, named=pattern): continue
         real = os.path.realpath(path) # `**` follows links in circles
         if os.path.isdir(path): yield from _walk(path, skip, visited)
         elif real not in visited:

@@ -12,7 +12,7 @@ import os
 
 from .files import InputFile, SUFFIXES, file_key, find_images
 from ..core.cli import import_optional
-from ..core.files import natural_key
+from ..core.files import in_system_folder, is_system_name, natural_key
 from ..core.images import BadImage
 from ..inference.inspector import Inspector
 
@@ -33,7 +33,7 @@ def _walk(fs, folder):
              if info['name'].rstrip('/')!=folder.rstrip('/')]
     for info in sorted(infos, key=lambda info: natural_key(_base_name(info))):
         name = _base_name(info)
-        if name.startswith('.'): continue
+        if name.startswith('.') or is_system_name(name): continue
         if info['type']=='directory':
             if not info.get('islink'):
                 yield from _walk(fs, info['name'])
@@ -48,7 +48,8 @@ def _find(fs, root, url):
         infos = [fs.info(root)]
     except FileNotFoundError:
         matches = fs.glob(root, detail=True) if is_pattern else {}
-        infos = [matches[name] for name in sorted(matches, key=natural_key)]
+        infos = [matches[name] for name in sorted(matches, key=natural_key)
+                 if not in_system_folder(name, named=root)]
     if not infos:
         hint = ', and no file of this pattern' if is_pattern else ''
         raise FileNotFoundError(f'{url}: no such file or folder{hint}.')

@@ -19,6 +19,7 @@ from watchdog.observers.polling import PollingObserver
 
 from .files import InputFile, SUFFIXES, file_key, find_images, predict_files
 from .results import Results
+from ..core.files import in_system_folder
 from ..core.html import printable
 from ..core.images import BadImage, split_page
 
@@ -43,7 +44,7 @@ def is_wanted(self:Arrivals,
 )->bool:
     "Is this an image to be inspected?"
     if os.path.splitext(path)[1].lower() not in SUFFIXES: return False
-    if os.path.basename(path).startswith('.'): return False
+    if os.path.basename(path).startswith('.') or in_system_folder(path): return False
     return not (self.skip and os.path.realpath(path).startswith(self.skip + os.sep))
 
 # %% ../../nbs/batch/08_watch.ipynb #mark-complete

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'write_atomic', 'write_text', 'check_out_file', 'check_out_folder', 'read_json', 'is_number',
-           'file_sha256', 'natural_key', 'is_system_name', 'list_files', 'project_path']
+           'file_sha256', 'natural_key', 'is_system_name', 'in_system_folder', 'list_files', 'project_path']
 
 # %% ../../nbs/core/01_files.ipynb #imports
 import hashlib
@@ -123,6 +123,16 @@ def is_system_name(
     "Whether an operating system or a file server keeps this for itself"
     name = name.lower()
     return name in _SYSTEM_NAMES or name.startswith(('._', '.trash-', '.~lock.'))
+
+# %% ../../nbs/core/01_files.ipynb #in-system-folder
+def in_system_folder(
+    path, # str or PathLike, with / or \\ between folders
+    named='', # a path or pattern that somebody gave: what is named in it is wanted
+)->bool:
+    "Whether a path leads through what a system keeps for itself, or ends there"
+    wanted = re.split(r'[\\/]', os.fspath(named))
+    return any(is_system_name(part) for part in re.split(r'[\\/]', os.fspath(path))
+               if part not in wanted)
 
 # %% ../../nbs/core/01_files.ipynb #list-files-part
 def list_files(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SUBFOLDER', 'RESIZED', 'FOREIGN', 'SHARED', 'NAMESAKE', 'OUTSIDE', 'NAMELESS', 'EMPTY_FOLDER', 'Sample', 'Samples',
-           'read_boxes', 'finding_lines', 'finding_sentence', 'folder_record', 'folder_lines', 'read_samples',
-           'rename_classes', 'class_indices', 'evenly_spaced']
+           'read_boxes', 'finding_lines', 'finding_sentence', 'folder_record', 'folder_lines', 'folder_hint',
+           'read_samples', 'rename_classes', 'class_indices', 'evenly_spaced']
 
 # %% ../../nbs/datasets/01_layouts.ipynb #imports
 from collections import Counter, defaultdict
@@ -340,6 +340,13 @@ def folder_lines(
     for name,title in ('unused', 'not used'), ('notes', 'used otherwise'):
         findings = [Finding(**found) for found in record[name]]
         if findings: yield f'{title}: {finding_sentence(findings)}'
+
+# %% ../../nbs/datasets/01_layouts.ipynb #folder-hint
+def folder_hint(
+    samples, # `Samples`
+)->str: # '' where everything is used
+    "What a folder holds besides, for the end of an error about missing images"
+    return f' (not used: {finding_sentence(samples.unused)})' if samples.unused else ''
 
 # %% ../../nbs/datasets/01_layouts.ipynb #nothing-found
 def _why_no_class(top):

@@ -22,8 +22,8 @@ from ..core.files import write_text
 from ..core.images import check_bits
 from ..core.models import find_model
 from ..data import AUGMENTS
-from ..datasets.layouts import Samples, evenly_spaced, folder_lines, folder_record
-from ..datasets.layouts import read_samples
+from ..datasets.layouts import Samples, evenly_spaced, folder_hint, folder_lines
+from ..datasets.layouts import folder_record, read_samples
 from ..datasets.splits import SPLITS, apply_manifest, make_manifest, read_manifest
 from ..model import load_config
 from ..train import native_precision
@@ -43,7 +43,8 @@ def aside_note(
 def _refuse_empty(samples, name, what):
     "A ValueError about a class without images, or a part without any, and the way out"
     note = aside_note(samples)
-    raise ValueError(f"{name} has no image to {what}{': ' + note if note else ''}.")
+    raise ValueError(f"{name} has no image to {what}{': ' + note if note else ''}"
+                     f'{folder_hint(samples)}.')
 
 def train_valid(
     samples:Samples, # with their parts, from `make_manifest` or `apply_manifest`
@@ -52,7 +53,7 @@ def train_valid(
     train,valid = samples.part('train'),samples.part('validation')
     if len(samples.classes)<2:
         raise ValueError(f'only one class ({samples.classes[0]}) was found; a classifier needs at '
-                         'least two class folders.')
+                         f'least two class folders{folder_hint(samples)}.')
     for name,n in train.counts().items():
         if n==0: _refuse_empty(samples, f"class '{name}'", 'learn from in the training part')
     if not len(valid): _refuse_empty(samples, 'the validation part', 'judge by')
@@ -66,7 +67,7 @@ def check_class_counts(
     for name,n in samples.counts().items():
         if n<2:
             raise ValueError(f"class '{name}' has {n} usable image{'s'*(n!=1)}; give at least two, "
-                             'one to learn from and one to judge by.')
+                             f'one to learn from and one to judge by{folder_hint(samples)}.')
     return samples
 
 # %% ../../nbs/training/06_options.ipynb #unjudged-classes

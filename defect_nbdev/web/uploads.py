@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 
 from ..batch.files import SUFFIXES
+from ..core.files import in_system_folder
 
 # %% ../../nbs/web/01_uploads.ipynb #safe-name
 def safe_name(
@@ -80,9 +81,8 @@ def _suffix(entry):
 
 # %% ../../nbs/web/01_uploads.ipynb #unpack-which
 def _is_wanted(entry):
-    "Images and archives, but not the shadow files that macOS adds"
-    if entry.is_dir() or '__MACOSX' in entry.filename: return False
-    if safe_name(entry.filename).startswith('._'): return False
+    "Images and archives, but not what systems keep beside them, such as macOS's shadow files"
+    if entry.is_dir() or in_system_folder(entry.filename): return False
     return _suffix(entry) in SUFFIXES | {'.zip'}
 
 # %% ../../nbs/web/01_uploads.ipynb #wanted-entries
