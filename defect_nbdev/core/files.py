@@ -43,8 +43,9 @@ def write_text(
     path, # where the file shall stand, str or PathLike
     text:str, # its content
 ):
-    "Write a text file, UTF-8, whole or not at all"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    "Write a text file, UTF-8, whole or not at all; a byte that is no text as its escape"
+    form = dict(encoding='utf-8', errors='backslashreplace') # this is JSON's escape too
+    write_atomic(path, lambda temporary: temporary.write_text(text, **form))
 
 # %% ../../nbs/core/01_files.ipynb #check-out
 def _check_place(folder, path):
