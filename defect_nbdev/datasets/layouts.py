@@ -309,9 +309,10 @@ def finding_lines(
 ): # generator of str
     "Findings as a table"
     if not findings: return
-    yield f'{title:66}{"count":>7}  for example'
+    width = max(len(text) for text in (title, *(f'  {f.reason}' for f in findings[:most])))
+    yield f'{title:{width}}{"count":>7}  for example'
     for finding in findings[:most]:
-        yield f'  {finding.reason:64}{finding.count:7}  {finding.example}'
+        yield f'{"  " + finding.reason:{width}}{finding.count:7}  {finding.example}'
     if len(findings)>most: yield f'  … and {len(findings)-most} more reasons'
 
 # %% ../../nbs/datasets/01_layouts.ipynb #finding-sentence
