@@ -85,16 +85,13 @@ def _open_streams():
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
 
 def _flush():
-    "Write out what was printed; False where it cannot be written"
+    "Write out what was printed: the error if it cannot be written"
     try: sys.stdout.flush()
-    except BrokenPipeError: written = True # the reader has seen enough
     except OSError as error:
-        _print_error(error, '')
-        written = False
-    else: return True
-    # or Python complains of it when it ends
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return written
+        # or Python complains of it when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # of a broken pipe the reader has seen enough
+        return None if isinstance(error, BrokenPipeError) else error
 
 # %% ../../nbs/core/02_cli.ipynb #quiet-libraries
 @contextmanager
@@ -133,15 +130,18 @@ def _print_error(error, package):
 
 def _run(func, failed, status):
     "Run a command and give its exit status"
+    error = None
     try:
         result = func(**_parse_arguments(func))
         code = status(result) if status else 0
     except SystemExit as stop: code = stop.code # --help, or arguments that are refused
     except BrokenPipeError: code = failed # whoever read along, as `head` does, has gone
-    except (Exception, KeyboardInterrupt) as error:
-        _print_error(error, func.__module__.partition('.')[0])
-        code = failed
-    return code if _flush() else code or failed
+    except (Exception, KeyboardInterrupt) as e: error = e
+    unwritten = _flush()
+    error = error or unwritten
+    if error is None: return code
+    _print_error(error, func.__module__.partition('.')[0])
+    return failed
 
 # %% ../../nbs/core/02_cli.ipynb #command
 def command(

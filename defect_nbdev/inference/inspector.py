@@ -8,7 +8,9 @@ __all__ = ['MAX_TINT', 'ENGINES', 'Inspector', 'PreparedImage', 'load_inspector'
 # %% ../../nbs/inference/07_inspector.ipynb #imports
 import hashlib
 import os
+import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from PIL import Image
 from fastcore.basics import GetAttr, patch
 
 from .. import __version__
+from ..core.files import check_out_folder, user_folder
 from ..core.images import BadImage, camera_bits, check_bits, read_raw, resize_to
 from ..core.models import find_model, folder_hash, shipped_model
 from ..datasets.quality import Limits, Quality, describe_flags, flags, measure
@@ -158,11 +161,22 @@ def __call__(self:Inspector,
 # %% ../../nbs/inference/07_inspector.ipynb #cached-export
 def _cached_export(folder, engine):
     "Where the exported copy of a folder's model lies in the user's cache"
-    cache = os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache'
+    cache = user_folder('XDG_CACHE_HOME', '.cache')
     suffix = '.onnx' if engine=='onnx' else '.xml'
-    return Path(cache)/'defect_nbdev'/f'{folder_hash(folder)}-{__version__}{suffix}'
+    return cache/'defect_nbdev'/f'{folder_hash(folder)}-{__version__}{suffix}'
 
 # %% ../../nbs/inference/07_inspector.ipynb #load-exported
+@contextmanager
+def _writable_folder(folder):
+    "The folder, made if missing; a temporary one where nothing can be written"
+    with ExitStack() as stack:
+        try:
+            check_out_folder(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        yield folder
+
 def _load_exported(path, engine, threads):
     "An engine from an exported copy of a folder's model, made if there is none that can be used"
     folder = shipped_model() if path is None else find_model(path)
@@ -172,9 +186,9 @@ def _load_exported(path, engine, threads):
         except (ValueError, OSError): pass # damaged: made again
     from defect_nbdev.inference.export import export_model # slow: torch
     from defect_nbdev.inference.torch_engine import load_torch_engine # slow: torch
-    file.parent.mkdir(parents=True, exist_ok=True)
-    export_model(load_torch_engine(folder, 'cpu'), file)
-    return load_engine(file, threads, engine)
+    with _writable_folder(file.parent) as place:
+        export_model(load_torch_engine(folder, 'cpu'), place/file.name)
+        return load_engine(place/file.name, threads, engine)
 
 # %% ../../nbs/inference/07_inspector.ipynb #load-torch
 def _load_with_torch(path, device):

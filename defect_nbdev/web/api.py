@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .gradio_import import gr
 from .service import STRIP_COLUMNS, model_facts, self_tests
-from .tabs import inspect_strip, model_card, named_files, page_error
+from .tabs import PAGE_ERRORS, inspect_strip, model_card, named_files, page_error
 
 # %% ../../nbs/web/07_api.ipynb #api-inspect
 def _inspect_endpoint(service):
@@ -28,7 +28,7 @@ def _inspect_endpoint(service):
             prediction = service.predict(image)
             explained = prediction.explain(target) if target else prediction
             picture = explained.draw_overlay(.6 if opacity is None else opacity)
-        except ValueError as e:
+        except PAGE_ERRORS as e:
             raise page_error(e) from None
         record,_ = service.record_answer(prediction, image)
         warnings = list(prediction.warnings)
@@ -49,7 +49,7 @@ def _batch_endpoint(service):
             for progress in service.inspect_batch(named_files(files)):
                 if not progress.files: continue
                 yield {'files':progress.total, 'counts':progress.counts},progress.files
-        except ValueError as e:
+        except PAGE_ERRORS as e:
             raise page_error(e) from None
     return batch
 
@@ -73,7 +73,7 @@ def _strip_endpoint(service):
                 defects = [dict(zip(STRIP_COLUMNS, row)) for row in progress.rows]
                 yield {'summary':progress.summary, 'unit':progress.unit,
                        'defects':defects},progress.files
-        except ValueError as e:
+        except PAGE_ERRORS as e:
             raise page_error(e) from None
     return strip
 
@@ -92,7 +92,7 @@ def _correct_endpoint(service):
         try:
             answer = service.keep_answer(service.predict(image), image, os.path.basename(image))
             item = service.correct(answer, label or '', by or '', note or '')
-        except (ValueError, OSError) as e:
+        except PAGE_ERRORS as e:
             raise page_error(e) from None
         Path(item.path).unlink(missing_ok=True)  # a program does not come back to correct it
         return {'id':item.id, 'file':item.name, 'was':item.record['label'],

@@ -28,6 +28,7 @@ from ..batch.files import predict_files
 from ..batch.report import write_report
 from ..batch.summary import Summary, count_words
 from ..core.cli import cpu_count, installed_versions
+from ..core.files import user_folder
 from ..core.html import data_uri
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
@@ -49,8 +50,8 @@ from .uploads import UploadLimits, Workspace, collect_uploads, safe_name
 # %% ../../nbs/web/04_service.ipynb #default-store
 def default_store()->Path: # in the user's data folder
     "Where corrections go if no ledger is named"
-    data_home = os.environ.get('XDG_DATA_HOME') or Path.home()/'.local'/'share'
-    return Path(data_home)/'defect_nbdev'/'corrections.db'
+    data_home = user_folder('XDG_DATA_HOME', '.local', 'share')
+    return data_home/'defect_nbdev'/'corrections.db'
 
 # %% ../../nbs/web/04_service.ipynb #service
 class AppService:
