@@ -7,6 +7,7 @@ __all__ = ['optional_argument', 'one_or_more', 'command', 'stop_on_signal', 'has
            'import_optional', 'is_installed', 'installed_versions']
 
 # %% ../../nbs/core/02_cli.ipynb #imports
+import gc
 import inspect
 import logging
 import os
@@ -97,13 +98,16 @@ def _flush():
 @contextmanager
 def _quiet_libraries():
     "Keep the warnings of libraries from the screen, unless Python was asked to show them"
-    silent,is_quiet = logging.NullHandler(),not sys.warnoptions
+    is_quiet,silent = not sys.warnoptions,logging.NullHandler()
     with warnings.catch_warnings():
         if is_quiet: warnings.simplefilter('ignore')
         if is_quiet: logging.disable(logging.WARNING)
         logging.getLogger().addHandler(silent)
+        # of errors in destructors
+        hook,sys.unraisablehook = sys.unraisablehook,lambda unraisable: None
         try: yield
         finally:
+            sys.unraisablehook = hook
             logging.getLogger().removeHandler(silent)
             logging.disable(logging.NOTSET)
 
@@ -141,6 +145,8 @@ def _run(func, failed, status):
     error = error or unwritten
     if error is None: return code
     _print_error(error, func.__module__.partition('.')[0])
+    error = None
+    gc.collect() # what the error held: what a library says of it stays unheard
     return failed
 
 # %% ../../nbs/core/02_cli.ipynb #command
