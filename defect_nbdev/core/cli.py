@@ -10,6 +10,7 @@ __all__ = ['optional_argument', 'one_or_more', 'command', 'stop_on_signal', 'has
 import gc
 import inspect
 import logging
+import math
 import os
 import re
 import signal
@@ -59,6 +60,9 @@ def _parse_arguments(func):
     parser = anno_parser(func, prog=_program())
     parser.error = partial(_refuse_arguments, parser)
     values = vars(parser.parse_args([_spell(argument) for argument in sys.argv[1:]]))
+    for name,parameter in inspect.signature(func).parameters.items():
+        why = values[name]!=parameter.default and _wrong_value(values[name])
+        if why: parser.error(f'argument --{name}: {why}')
     return {name: values[name] for name in inspect.signature(func).parameters}
 
 def _program(): return Path(sys.argv[0]).name # as it was called: defect_train, app.py
@@ -74,6 +78,13 @@ def _refuse_arguments(parser, message):
         kind = _KINDS.get(found[2], 'is neither True nor False') if found[2] else ''
         message = f'{found[1]}: {found[3]} {kind}'.strip()
     parser.exit(2, f'{parser.prog}: {message}; see {parser.prog} --help.\n')
+
+# %% ../../nbs/core/02_cli.ipynb #wrong-value
+def _wrong_value(value):
+    "What no option takes: '', as an unset variable of a script gives, or a number without bounds"
+    if value=='': return 'is empty; give a value, or leave the option out'
+    if isinstance(value, float) and not math.isfinite(value): return f'{value} is no finite number'
+    if isinstance(value, int) and abs(value)>=2**32: return f'{value} is too large a number'
 
 # %% ../../nbs/core/02_cli.ipynb #open-streams
 def _open_streams():

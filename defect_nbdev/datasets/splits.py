@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.faults import advise
 from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
@@ -110,7 +111,7 @@ def _check_divisible(labels, groups):
             raise ValueError(
                 f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so "
                 'none of them can judge what was learned from the others; add images of other '
-                'metal, or split at random.')
+                f"metal, or {advise({'split':'give --split random', None:'split at random'})}.")
 
 # %% ../../nbs/datasets/04_splits.ipynb #grouped-split
 def _both_sides(judges, labels, groups):

@@ -64,16 +64,18 @@ def retrain(
     out, # folder for the model; the stages before the last go to `stages` inside it
     manifest, # file of the split
     imagenet=None, # file with the ImageNet weights; timm's are downloaded without
+    workers:int|None=None, # processes that prepare batches; None for what the recipe says
 ):
     "Run a recipe, going on where it was stopped"
     folders = {name:Path(out)/'stages'/name for name,_ in stages[:-1]}
     folders[stages[-1][0]] = Path(out)
+    free = {} if workers is None else {'workers':workers} # does not change the result
     for name,options in stages:
         folder = folders[name]
         if (folder/'metrics.json').is_file(): continue
-        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder))
+        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **free)
         else:
-            options = _stage_options(options, folders, imagenet)
+            options = _stage_options(options, folders, imagenet) | free
             defect_train(data, out=str(folder), manifest=str(manifest), **options)
 
 # %% ../../nbs/training/09_recipes.ipynb #defect-retrain
@@ -83,9 +85,10 @@ def defect_retrain(
     data:str, # the folder with the images it learned from
     out:str='runs/again', # folder for the new model
     imagenet:str=None, # file with the backbone's ImageNet weights (timm's, downloaded)
+    workers:int=None, # processes that prepare batches (the recipe's, or one per core but one)
 ):
     "Train a model again by its own recipe and split"
     folder = find_model(model)
     stages = read_recipe(folder/'recipe.json')
     require_manifest(model)
-    retrain(stages, data, out, folder/'split.json', imagenet)
+    retrain(stages, data, out, folder/'split.json', imagenet, workers)
