@@ -44,7 +44,12 @@ def write_text(
     text:str, # its content
 ):
     "Write a text file, UTF-8, whole or not at all"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    try: data = text.encode('utf-8')
+    except UnicodeEncodeError as e: # the name of a file in another encoding
+        name = ascii(text[max(0, e.start-20):e.end+20])
+        raise ValueError(f'{path}: cannot hold a name that is no Unicode, near {name}; rename the '
+                         'file or folder that has it.') from None
+    write_atomic(path, lambda temporary: temporary.write_bytes(data))
 
 # %% ../../nbs/core/01_files.ipynb #check-out
 def _check_place(folder, path):
