@@ -12,10 +12,8 @@ import logging
 import os
 import platform
 import re
-import signal
 import socket
 import tempfile
-import threading
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -171,12 +169,8 @@ def _connect(ray, address, cores, folder):
         options.update(object_store_memory=2**29, _temp_dir=folder)
     elif re.fullmatch(r'[^/]+:\d+', address):   # Ray itself would try for minutes
         socket.create_connection(address.rsplit(':', 1), timeout=5).close()
-    handler = signal.getsignal(signal.SIGTERM)
     with _silence_stderr():
         ray.init(address=address or 'local', **options)
-    # Ray's own handler ends the process without a word
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)
 
 # %% ../../nbs/batch/10_cluster.ipynb #start
 def _start(ray, address, cores, folder):

@@ -136,6 +136,13 @@ def _stop_signals():
     finally:
         for number in ours: signal.signal(number, signal.SIG_DFL)
 
+# %% ../../nbs/core/02_cli.ipynb #call-command
+def _call(func, arguments, status):
+    "The exit status of what a command has done"
+    try: result = func(**arguments)
+    except SystemExit: raise KeyboardInterrupt from None # a library, Ray, has taken the signal
+    return status(result) if status else 0
+
 # %% ../../nbs/core/02_cli.ipynb #run-command
 def _print_error(error, package):
     "The sentence, after the traceback where the environment asks for it"
@@ -147,8 +154,8 @@ def _run(func, failed, status):
     "Run a command and give its exit status"
     error = None
     try:
-        result = func(**_parse_arguments(func))
-        code = status(result) if status else 0
+        arguments = _parse_arguments(func)
+        code = _call(func, arguments, status)
     except SystemExit as stop: code = stop.code # --help, or arguments that are refused
     except BrokenPipeError: code = failed # whoever read along, as `head` does, has gone
     except (Exception, KeyboardInterrupt) as e: error = e
