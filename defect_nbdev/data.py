@@ -9,6 +9,8 @@ __all__ = ['AUGMENTS', 'Preprocess', 'eval_transform', 'Augment', 'augmentations
 # %% ../nbs/00_data.ipynb #imports
 import os
 os.environ.setdefault('NO_ALBUMENTATIONS_UPDATE', '1') # or it looks for updates on the network
+import multiprocessing
+import multiprocessing.util
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -249,10 +251,12 @@ def balanced_weights(
     return 1/torch.bincount(targets)[targets].double()
 
 # %% ../nbs/00_data.ipynb #make-loader
-def _use_one_thread(worker):
-    "Workers already run side by side; Ctrl-C is for the training, which ends them"
+def _set_up_worker(worker):
+    "One thread, since workers run side by side; Ctrl-C and words are for the training"
     import torch # slow: torch
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # what goes wrong here, the training hears and tells
+    if not os.environ.get('DEFECT_TRACEBACK'): os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
 
@@ -268,12 +272,14 @@ def make_loader(
     import torch # slow: torch
     from torch.utils.data import DataLoader # slow: torch
     n,options = len(dataset),{}
+    # made here, it goes with this process; made by a worker, a worker that is killed leaves it
+    if workers: multiprocessing.util.get_temp_dir()
     if train: options['sampler'] = EpochSampler(n, seed, weights)
     if train: options['drop_last'] = n%batch==1 and n>batch
     # a generator of its own: PyTorch's global one is the model's
     return DataLoader(
         dataset, batch, num_workers=workers, persistent_workers=workers>0,
-        worker_init_fn=_use_one_thread, pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_set_up_worker, pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(), **options)
 
 # %% ../nbs/00_data.ipynb #close-loader

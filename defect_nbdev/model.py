@@ -25,6 +25,7 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from .core.cli import installed_versions
+from .core.faults import advise
 from .core.files import is_number, write_text
 from .core.models import find_model
 from .core.weights import load_backbone_weights, write_tensors
@@ -98,8 +99,12 @@ def _check(self:Backbone, net):
 
 # %% ../nbs/01_model.ipynb #make-backbone
 def _need_weights(reason):
-    return (f'{reason}: pass pretrained=False to start from random weights, or '
-            "pretrained='path/to/weights.safetensors' to read them from a file.")
+    hint = advise({
+        'weights':'give --pretrained False to start from random weights, or --weights with a file',
+        'imagenet':'give --imagenet with a file that holds them',
+        None:"pass pretrained=False to start from random weights, or "
+             "pretrained='path/to/weights.safetensors' to read them from a file"})
+    return f'{reason}: {hint}.'
 
 @contextmanager
 def _quiet_hub():

@@ -161,23 +161,23 @@ def _silence_stderr():
         os.close(null)
 
 # %% ../../nbs/batch/10_cluster.ipynb #connect
-def _connect(ray, address, cores):
+def _connect(ray, address, cores, folder):
     "Start a cluster on this machine, or join one"
     options = dict(log_to_driver=False, logging_level=logging.CRITICAL)
     if address is None:
         options.update(num_cpus=cores, num_gpus=0, include_dashboard=False)
-        options.update(object_store_memory=2**29)
+        options.update(object_store_memory=2**29, _temp_dir=folder)
     elif re.fullmatch(r'[^/]+:\d+', address):   # Ray itself would try for minutes
         socket.create_connection(address.rsplit(':', 1), timeout=5).close()
     with _silence_stderr():
         ray.init(address=address or 'local', **options)
 
 # %% ../../nbs/batch/10_cluster.ipynb #start
-def _start(ray, address, cores):
+def _start(ray, address, cores, folder):
     "_connect; again, if a busy machine is not done in the half minute that Ray gives itself"
     for tries_left in (3, 2, 1, 0):
         try:
-            return _connect(ray, address, cores)
+            return _connect(ray, address, cores, folder)
         except Exception as e:
             ray.shutdown()
             if address is None and tries_left: continue
@@ -191,6 +191,28 @@ def _share_cores(workers, threads):
     "Workers, and threads of each, that fill this machine's cores"
     workers = workers or max(1, cpu_count()//(threads or 1))
     return workers, threads or max(1, cpu_count()//workers)
+
+# %% ../../nbs/batch/10_cluster.ipynb #end-cluster
+@contextmanager
+def _session_folder(is_local):
+    "A folder for what Ray writes, gone afterwards; None for a cluster of others"
+    if not is_local: return (yield None)
+    place = tempfile.gettempdir()
+    if len(place)>30 and Path('/tmp').is_dir(): place = '/tmp' # a socket's path has 107 bytes
+    options = dict(prefix='ray-', dir=place, ignore_cleanup_errors=True)
+    with tempfile.TemporaryDirectory(**options) as folder: yield folder
+
+@contextmanager
+def _ended(ray, is_ours):
+    "Shut Ray down after the block, and wait until the processes it started are gone"
+    import psutil # optional: comes with accelerate
+    before = set(psutil.Process().children(recursive=True))
+    try: yield
+    finally:
+        started = set(psutil.Process().children(recursive=True)) - before
+        if is_ours:
+            ray.shutdown()
+            for process in psutil.wait_procs(started, timeout=10)[1]: process.kill()
 
 # %% ../../nbs/batch/10_cluster.ipynb #ray-cluster
 @contextmanager
@@ -208,16 +230,13 @@ def ray_cluster(
     if address is None and is_ours:
         workers,threads = _share_cores(workers, threads)
     threads = threads or 1
-    try:
+    with _session_folder(address is None and is_ours) as folder, _ended(ray, is_ours):
         if is_ours:
-            _start(ray, address, (workers or 1)*threads)
+            _start(ray, address, (workers or 1)*threads, folder)
         cores = int(ray.cluster_resources().get('CPU', 0))
         if cores<threads:
             raise ValueError(f'a worker is to have {threads} cores, and the cluster has {cores}.')
         yield ray, workers or cores//threads, threads
-    finally:
-        if is_ours:
-            ray.shutdown()
 
 # %% ../../nbs/batch/10_cluster.ipynb #log
 class BlockLog:

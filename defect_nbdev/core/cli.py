@@ -7,8 +7,10 @@ __all__ = ['optional_argument', 'one_or_more', 'command', 'stop_on_signal', 'has
            'import_optional', 'is_installed', 'installed_versions']
 
 # %% ../../nbs/core/02_cli.ipynb #imports
+import gc
 import inspect
 import logging
+import math
 import os
 import re
 import signal
@@ -58,6 +60,9 @@ def _parse_arguments(func):
     parser = anno_parser(func, prog=_program())
     parser.error = partial(_refuse_arguments, parser)
     values = vars(parser.parse_args([_spell(argument) for argument in sys.argv[1:]]))
+    for name,parameter in inspect.signature(func).parameters.items():
+        why = values[name]!=parameter.default and _wrong_value(values[name])
+        if why: parser.error(f'argument --{name}: {why}')
     return {name: values[name] for name in inspect.signature(func).parameters}
 
 def _program(): return Path(sys.argv[0]).name # as it was called: defect_train, app.py
@@ -73,6 +78,13 @@ def _refuse_arguments(parser, message):
         kind = _KINDS.get(found[2], 'is neither True nor False') if found[2] else ''
         message = f'{found[1]}: {found[3]} {kind}'.strip()
     parser.exit(2, f'{parser.prog}: {message}; see {parser.prog} --help.\n')
+
+# %% ../../nbs/core/02_cli.ipynb #wrong-value
+def _wrong_value(value):
+    "What no option takes: '', as an unset variable of a script gives, or a number without bounds"
+    if value=='': return 'is empty; give a value, or leave the option out'
+    if isinstance(value, float) and not math.isfinite(value): return f'{value} is no finite number'
+    if isinstance(value, int) and abs(value)>=2**32: return f'{value} is too large a number'
 
 # %% ../../nbs/core/02_cli.ipynb #open-streams
 def _open_streams():
@@ -97,13 +109,16 @@ def _flush():
 @contextmanager
 def _quiet_libraries():
     "Keep the warnings of libraries from the screen, unless Python was asked to show them"
-    silent,is_quiet = logging.NullHandler(),not sys.warnoptions
+    is_quiet,silent = not sys.warnoptions,logging.NullHandler()
     with warnings.catch_warnings():
         if is_quiet: warnings.simplefilter('ignore')
         if is_quiet: logging.disable(logging.WARNING)
         logging.getLogger().addHandler(silent)
+        # of errors in destructors
+        hook,sys.unraisablehook = sys.unraisablehook,lambda unraisable: None
         try: yield
         finally:
+            sys.unraisablehook = hook
             logging.getLogger().removeHandler(silent)
             logging.disable(logging.NOTSET)
 
@@ -121,6 +136,13 @@ def _stop_signals():
     finally:
         for number in ours: signal.signal(number, signal.SIG_DFL)
 
+# %% ../../nbs/core/02_cli.ipynb #call-command
+def _call(func, arguments, status):
+    "The exit status of what a command has done"
+    try: result = func(**arguments)
+    except SystemExit: raise KeyboardInterrupt from None # a library, Ray, has taken the signal
+    return status(result) if status else 0
+
 # %% ../../nbs/core/02_cli.ipynb #run-command
 def _print_error(error, package):
     "The sentence, after the traceback where the environment asks for it"
@@ -132,8 +154,8 @@ def _run(func, failed, status):
     "Run a command and give its exit status"
     error = None
     try:
-        result = func(**_parse_arguments(func))
-        code = status(result) if status else 0
+        arguments = _parse_arguments(func)
+        code = _call(func, arguments, status)
     except SystemExit as stop: code = stop.code # --help, or arguments that are refused
     except BrokenPipeError: code = failed # whoever read along, as `head` does, has gone
     except (Exception, KeyboardInterrupt) as e: error = e
@@ -141,6 +163,8 @@ def _run(func, failed, status):
     error = error or unwritten
     if error is None: return code
     _print_error(error, func.__module__.partition('.')[0])
+    error = None
+    gc.collect() # what the error held: what a library says of it stays unheard
     return failed
 
 # %% ../../nbs/core/02_cli.ipynb #command

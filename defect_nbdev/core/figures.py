@@ -10,7 +10,7 @@ import unicodedata
 from contextlib import contextmanager
 from functools import cache
 
-from .faults import error_sentence
+from .faults import error_sentence, first_line
 from .files import write_atomic
 
 # %% ../../nbs/core/13_figures.ipynb #charmap
@@ -81,6 +81,11 @@ def label_fonts(
     with matplotlib.rc_context({'font.family':families, 'text.parse_math':False}): yield
 
 # %% ../../nbs/core/13_figures.ipynb #write-figure
+def _reason(error):
+    "What the system said, or what an error calls itself"
+    is_known = isinstance(error, (OSError, MemoryError))
+    return error_sentence(error) if is_known else first_line(error)
+
 def write_figure(
     path, # of the PNG file, Path
     plot, # a function that gives a matplotlib Figure
@@ -92,6 +97,6 @@ def write_figure(
         figure = plot(*args)
         write_atomic(path, lambda part: figure.savefig(part, format='png', dpi=dpi))
     except Exception as error:
-        print(f'{path.name} was not drawn, all else is as it should be: {error_sentence(error)}')
+        print(f'{path.name} was not drawn, all else is as it should be ({_reason(error)}).')
         return False
     return True

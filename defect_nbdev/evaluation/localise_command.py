@@ -31,6 +31,7 @@ def defect_localise(
     from defect_nbdev.evaluation import localisation # slow: torch
     if teacher and not fit:
         raise ValueError('--teacher teaches a reader that is being fitted; give --fit too.')
+    if curves<0: raise ValueError(f'curves is {curves}; give 0 or more.')
     if out: check_out_file(out)
     if fit: check_out_folder(find_model(model))
     options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky)

@@ -199,6 +199,8 @@ def evaluate(
     ladder_images:int=400, # images that are disturbed, at most
 )->tuple: # (report, a dict ready for JSON; the EvaluationData it was made from)
     "Everything there is to know about a saved model from a folder of labelled images"
+    if ladders and ladder_images<1:
+        raise ValueError(f'ladder_images is {ladder_images}; give 1 or more.')
     start = datetime.now().astimezone()
     data = predict_folder(model, folder, split, leaky, batch)
     chapters = _measure_all(data, ladder_images if ladders else None)

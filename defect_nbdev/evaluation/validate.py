@@ -64,6 +64,7 @@ def validate_model(
     leaky:bool=False, # measure on images the model has seen as well
 )->tuple: # (metrics as from `fair_metrics`, and 'unlisted' images counted; Samples that were used)
     "Measure a saved model on a folder of labelled images"
+    if batch<1: raise ValueError(f'batch is {batch}; give 1 or more.')
     net,config = load_model(model)
     accelerator = make_accelerator()
     test = read_test_images(model, data, split, config.preprocess.size)

@@ -107,9 +107,8 @@ def predict_stream(
 ): # generator of (source, Prediction, or BadImage if it cannot be used), in order
     "Inspect many images while others are read and answers are used"
     check_target(target, inspector.classes)
-    if min(batch, readers, workers)<1:
-        raise ValueError(f'batch is {batch}, readers {readers} and workers {workers}; all must be '
-                         '1 or more.')
+    for name,value in (('batch', batch), ('readers', readers), ('workers', workers)):
+        if value<1: raise ValueError(f'{name} is {value}; give 1 or more.')
     running = deque()
     with (ThreadPoolExecutor(readers) as reading, ThreadPoolExecutor(workers) as computing,
           # closed first: a reader that waits for room would keep its pool from closing

@@ -120,6 +120,13 @@ def _fit_reference(engine, reference, mm_per_px, per_m2, least, options):
     name = Path(reference.name).name
     return thresholds, dict(reference=name, reference_sha256=scan.digest, per_m2=per_m2)
 
+# %% ../../nbs/strip/07_command.ipynb #check-numbers
+def _check_numbers(tile, peak, per_m2):
+    "What the scan would take for something else"
+    if tile is not None and tile<32: raise ValueError(f'tile is {tile}; give 32 pixels or more.')
+    if not 0<=peak<=1: raise ValueError(f'peak is {peak}; give a share of full evidence, 0 to 1.')
+    if per_m2<0: raise ValueError(f'per_m2 is {per_m2}; give 0 or more.')
+
 # %% ../../nbs/strip/07_command.ipynb #defect-strip
 def _exit_status(scan):
     return int(bool(scan.defects or scan.missed))
@@ -149,6 +156,7 @@ def defect_strip(
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
     sign = excel_sign(format, excel, decimal_comma)
     check_scale(mm_per_px)
+    _check_numbers(tile, peak, per_m2)
     out = out or f'{Path(image).stem}-defects'
     check_out_folder(out)
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]

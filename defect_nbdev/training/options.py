@@ -153,7 +153,8 @@ def fill_defaults(
 
 # %% ../../nbs/training/06_options.ipynb #check-options
 _LEAST = {'epochs':1, 'size':32, 'batch':2, 'workers':0, 'patience':0, 'accumulate':1, 'freeze':0,
-          'gamma':0, 'mixup':0}
+          'gamma':0, 'mixup':0, 'seed':0, 'save_every':0}
+_MOST = {'workers':256}
 _KNOWN = {'precision':('fp32', 'bf16'), 'split':SPLITS, 'augment':tuple(AUGMENTS),
           'normalize':('image', 'fixed'), 'keep':('best', 'last')}
 
@@ -164,6 +165,8 @@ def check_options(
     for name,least in _LEAST.items():
         if options[name]<least:
             raise ValueError(f'{name} is {options[name]}; give {least} or more.')
+    for name,most in _MOST.items():
+        if options[name]>most: raise ValueError(f'{name} is {options[name]}; give {most} or less.')
     for name,known in _KNOWN.items():
         if options[name] not in known:
             values = ', '.join(known)

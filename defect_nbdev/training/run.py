@@ -326,7 +326,7 @@ def _explain_memory(options):
         batch,pieces = max(2, options.batch//2),2*options.accumulate
         hint = advise({
             'accumulate':f'--batch {batch} --accumulate {pieces}, which learns the same in smaller '
-                         'pieces, or a smaller --size', None:'a machine with more'})
+                         'pieces, or a smaller --size', None:'a machine with more memory'})
         raise MemoryError(f'out of memory with batches of {options.batch} at {options.size} '
                           f'pixels; try {hint}.') from None
 
