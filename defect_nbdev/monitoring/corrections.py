@@ -14,9 +14,8 @@ from typing import NamedTuple
 from fastcore.basics import patch
 
 from ..core.files import write_atomic
-from ..core.html import printable
 from ..core.tables import write_table
-from .table_columns import safe_class
+from .table_columns import path_to_text, safe_class
 from .store import InspectionStore, encode_png
 
 # %% ../../nbs/monitoring/02_corrections.ipynb #exported
@@ -77,7 +76,7 @@ def export_corrections(self:InspectionStore,
         counts[label] += 1
         if label not in row['probabilities']: new.add(label)
         copied = {column:row[key] for column,key in _COPIED.items()}
-        lines.append({**copied, 'image':f'{label}/{name}', 'file':printable(row['file'])})
+        lines.append({**copied, 'image':f'{label}/{name}', 'file':path_to_text(row['file'])})
     out.mkdir(parents=True, exist_ok=True)
     write_table(out/'corrections.csv', lines, _COLUMNS, excel=excel)
     counts = dict(sorted(counts.items()))

@@ -20,6 +20,7 @@ from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
 from .table_columns import COLUMN_TYPES, columns, flatten_record
+from .table_columns import path_to_text
 from .store import InspectionStore, open_store, record_of
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-row
@@ -28,7 +29,7 @@ _CORRECTED = ('corrected', 'corrected_by', 'corrected_at')
 def _to_row(row):
     "A row of the table"
     kept = {k:row[k] for k in ('id', 'time', *_CORRECTED)}
-    file = printable(row['file'])
+    file = path_to_text(row['file'])
     return {**flatten_record(record_of(row)), **kept, 'file':file, 'status':'ok', 'error':''}
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
