@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from ..core.cli import cpu_count
+from ..core.faults import advise
 from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage, allocate_pixels
 from ..core.models import find_model
@@ -228,7 +229,7 @@ def _check_divisible(labels, groups):
             raise ValueError(
                 f"the {(labels==c).sum()} images of class '{c}' all show one piece of metal, so "
                 'none of them can judge what was learned from the others; add images of other '
-                'metal, or split at random (--split random).')
+                f"metal, or {advise({'split':'give --split random', None:'split at random'})}.")
 
 # %% ../../nbs/datasets/04_splits.ipynb #grouped-split
 def _both_sides(judges, labels, groups):

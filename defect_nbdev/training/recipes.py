@@ -67,7 +67,7 @@ def retrain(
     out, # folder for the model; the stages before the last go to `stages` inside it
     manifest, # file of the split
     imagenet=None, # file with the ImageNet weights; timm's are downloaded without
-    **sheet, # excel and decimal_comma, as `defect_train` takes them
+    **free, # options of `defect_train` that change no weight: workers, excel, decimal_comma
 ):
     "Run a recipe, going on where it was stopped"
     folders = {name:Path(out)/'stages'/name for name,_ in stages[:-1]}
@@ -75,10 +75,10 @@ def retrain(
     for name,options in stages:
         folder = folders[name]
         if (folder/'metrics.json').is_file(): continue
-        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **sheet)
+        if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **free)
         else:
-            options = _stage_options(options, folders, imagenet)
-            defect_train(data, out=str(folder), manifest=str(manifest), **options, **sheet)
+            options = _stage_options(options, folders, imagenet) | free
+            defect_train(data, out=str(folder), manifest=str(manifest), **options)
 
 # %% ../../nbs/training/09_recipes.ipynb #defect-retrain
 @command
@@ -87,6 +87,7 @@ def defect_retrain(
     data:str, # the folder with the images it learned from
     out:str='runs/again', # folder for the new model
     imagenet:str=None, # file with the backbone's ImageNet weights (timm's, downloaded)
+    workers:int=None, # processes that prepare batches (the recipe's, or one per core but one)
     excel:store_true=False, # write history.csv as Excel expects it: UTF-8 with a mark
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
 ):
@@ -94,5 +95,6 @@ def defect_retrain(
     folder = find_model(model)
     stages = read_recipe(folder/'recipe.json')
     require_manifest(model)
-    retrain(stages, data, out, folder/'split.json', imagenet,
-            excel=excel, decimal_comma=decimal_comma)
+    free = {'excel':excel, 'decimal_comma':decimal_comma}
+    if workers is not None: free['workers'] = workers
+    retrain(stages, data, out, folder/'split.json', imagenet, **free)
