@@ -8,7 +8,7 @@ The base is a short training of tf_efficientnet_lite0 at 96 pixels (a shipped mo
 and sees more); every row changes one thing; the two last start a small ResNet from random weights,
 with and without a teacher. A row says how many validation images the last epoch's network names
 right (no epoch is chosen by the images that judge), the mean negative log-likelihood, and the
-accuracy over corrupted copies (two an image, see datasets/06_corruptions). Row after row goes into
+accuracy over corrupted copies (two an image, see datasets/09_corruptions). Row after row goes into
 ablations.json beside this file; a run that was stopped goes on where it was."""
 import time
 from pathlib import Path

@@ -8,7 +8,7 @@ Runs the recipe of a model once for each fold (`recipe.json` in its folder), bel
 folds deal whole groups of images that show the same metal, as the model's own manifest has them.
 Each fold's network, as its last epoch left it (no epoch is chosen by the images that judge),
 predicts the images it did not learn from, clean and corrupted (three copies, each by another level
-of datasets/06_corruptions). Its confidence is fitted on one half of these images' metal and tried
+of datasets/09_corruptions). Its confidence is fitted on one half of these images' metal and tried
 on the other half, then the other way round, so that no image helps to judge itself. With --random
 it is run once more on a random fifth (seed 0), whatever metal that shows: the number that is often
 published, kept apart and called leaky. Fold after fold goes into cross_validation_NAME.json beside

@@ -1,4 +1,4 @@
-"""Does the quality gate (datasets/07_quality) warn where a model's predictions fail, and leave good
+"""Does the quality gate (datasets/10_quality) warn where a model's predictions fail, and leave good
 images alone?
 
     python nbs/benchmarks/quality.py --data ../shared/neu-det --model neu-lite0
@@ -7,7 +7,7 @@ Three measurements, all on images that neither the model nor the limits learned 
 are fitted on four fifths of all images and tried on the last fifth, no metal on both sides, five
 times five ways, for several shares and margins; and how often the same share and margin, fitted on
 the model's training part, flag the strongest corruptions. rungs: the model's validation part on
-every level of datasets/06_corruptions, coloured and shrunk too: how many are flagged and why, how
+every level of datasets/09_corruptions, coloured and shrunk too: how many are flagged and why, how
 many predictions are wrong, and how many of the wrong ones are flagged, of all and of those the
 model accepts. classes: how many images of the validation part are flagged as they are, by class.
 The result goes into quality.json beside this file. It takes ten minutes on a core of its own.
