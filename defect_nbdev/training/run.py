@@ -17,7 +17,7 @@ from accelerate.utils import set_seed
 from fastcore.basics import AttrDict, patch
 from tqdm import tqdm
 
-from ..core.faults import advise, is_out_of_memory
+from ..core.faults import advise, has_option, is_out_of_memory
 from ..core.figures import missing_letters, write_figure
 from ..core.files import write_text
 from ..core.metrics import fair_metrics
@@ -324,9 +324,11 @@ def _explain_memory(options):
     except (RuntimeError, MemoryError) as e:
         if not is_out_of_memory(e): raise
         batch,pieces = max(2, options.batch//2),2*options.accumulate
+        same = 'which learns the same in smaller pieces, or a smaller'
+        call = f'batch={batch}, accumulate={pieces}, {same} size'
         hint = advise({
-            'accumulate':f'--batch {batch} --accumulate {pieces}, which learns the same in smaller '
-                         'pieces, or a smaller --size', None:'a machine with more memory'})
+            'accumulate':f'--batch {batch} --accumulate {pieces}, {same} --size',
+            None:call if has_option('accumulate') else 'a machine with more memory'})
         raise MemoryError(f'out of memory with batches of {options.batch} at {options.size} '
                           f'pixels; try {hint}.') from None
 
