@@ -10,6 +10,7 @@ import random
 import resource
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from nbdev import test
@@ -49,9 +50,10 @@ def prepare():
     generator = random.Random(number)
     # nbdev_test looks these two up in its module when it runs
     test.sorted = lambda files: generator.sample(sorted(files), len(files))
-    test.test_nb = run_notebook
+    # a worker process finds the function by its module's name; a notebook takes the name __main__
+    test.test_nb = import_module(Path(__file__).stem).run_notebook
 
-run_notebook = timed(test.test_nb)   # at the top, so that a worker process can find it
+run_notebook = timed(test.test_nb)
 run_notebook.__qualname__ = 'run_notebook'
 
 if __name__ == '__main__':
