@@ -360,6 +360,8 @@ def divide(
     parts = np.array([s.split or 'train' for s in samples], dtype=object)
     how = 'the validation part of the folder'
     free = np.flatnonzero(parts!='test')   # a test part stays what it is
+    if not len(free): raise ValueError('all images lie in the test part, which is never learned '
+                                       'from; name its folder train to learn from them.')
     ours = replace(samples, samples=tuple(samples[k] for k in free))
     if split=='random':
         parts[free] = [s.split for s in hold_out(ours, seed=seed)]

@@ -36,7 +36,7 @@ def defect_localise(
     if fit: check_out_folder(find_model(model))
     options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky)
     result,box_configs = localisation.localise_model(model, data, **options)
-    print(f"{result['overall']['n']} images with boxes")
+    print(f"images with boxes: {result['overall']['n']}")
     for line in folder_lines(result): print(line)
     print(localisation.localisation_table(result))
     if not box_configs:

@@ -6,14 +6,16 @@
 __all__ = ['TestImages', 'read_test_images', 'refuse_leaks', 'validate_model']
 
 # %% ../../nbs/evaluation/01_validate.ipynb #imports
+from collections import Counter
 from typing import NamedTuple
 
 import torch
 
+from ..core.faults import advise
 from ..core.files import file_sha256
 from ..core.metrics import fair_metrics
 from ..data import SteelDataset, decode_images, eval_transform, make_loader
-from ..datasets.layouts import Samples, class_indices, read_samples
+from ..datasets.layouts import Samples, class_indices, folder_hint, read_samples
 from ..datasets.splits import known_parts, leaks, model_manifest, shared_classes
 from ..model import load_config, load_model
 from ..train import make_accelerator, predict_logits
@@ -27,6 +29,15 @@ class TestImages(NamedTuple):
     unlisted:int # images that the model's manifest does not list
 
 # %% ../../nbs/evaluation/01_validate.ipynb #read-test-images
+def _no_part(samples, data, split):
+    "A sentence about a part that a folder does not have"
+    counts = Counter(s.split for s in samples)
+    if not counts: return f'{data}: no image can be used{folder_hint(samples)}.'
+    found = ', '.join(f'{part} ({n})' for part,n in counts.items())
+    first = next((part for part in ('test', 'validation') if counts[part]), 'train')
+    how = advise({'split':f'--split {first}', None:f"split='{first}'"})
+    return f"{data}: there is no image of the part '{split}', but of {found}; give {how}."
+
 def read_test_images(
     model, # a saved model's folder or a shipped model's name
     data, # a folder in any layout `read_samples` knows
@@ -37,6 +48,7 @@ def read_test_images(
     manifest,samples = model_manifest(model),read_samples(data)
     if manifest: samples = known_parts(manifest, samples)
     samples = samples.with_bits(load_config(model).preprocess.bits)
+    if not len(samples.part(split, None)): raise ValueError(_no_part(samples, data, split))
     samples,images = decode_images(samples.part(split, None), size)
     if not len(samples): raise ValueError(f"{data}: no readable image in the part '{split}'.")
     listed = {entry.sha256 for entry in manifest.images} if manifest else ()

@@ -35,7 +35,8 @@ from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .learning_rate import lr_range_test, plot_lr_range
 from .options import RUN_FORMAT, aside_note, is_first_process, read_parts
-from .options import report_problems, settle_options, train_valid
+from .options import report_problems, require_classes, settle_options
+from .options import train_valid
 from .options import unjudged_classes
 from .plots import plot_confusion, plot_history
 from .start import start_model
@@ -153,7 +154,7 @@ def _initial_model(options):
     resumes = (Path(options.out)/'checkpoint.safetensors').is_file()
     pretrained = options.pretrained and not resumes
     weights = None if resumes else options.weights
-    classes = read_samples(options.data).classes
+    classes = require_classes(read_samples(options.data)).classes
     return start_model(options.backbone, classes, pretrained, weights, options.attention)
 
 # %% ../../nbs/training/07_run.ipynb #prepare-training
