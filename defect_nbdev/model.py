@@ -25,7 +25,7 @@ from timm.models import register_model
 from torch import Tensor, nn
 
 from .core.cli import installed_versions
-from .core.faults import advise
+from .core.faults import advise, is_of_system
 from .core.files import is_number, write_text
 from .core.models import find_model
 from .core.weights import load_backbone_weights, write_tensors
@@ -476,6 +476,7 @@ def _read_state(path, config):
         with safe_open(path, 'pt') as file: header = file.metadata() or {}
         state = load_file(path)
     except Exception as e:
+        if is_of_system(e): raise
         raise ValueError(f'{path}: damaged or not a safetensors file ({e}).') from None
     backbone,classes = _header_model(header, config)
     if (backbone,classes)!=(config.backbone, tuple(config.classes)):

@@ -27,6 +27,7 @@ from .files import InputFile, predict_files
 from .results import Results, RunSummary, check_format, to_inspection, to_row
 from .urls import UrlInspector, is_url, list_inputs
 from ..core.cli import cpu_count, import_optional, progress_bar
+from ..core.faults import error_message
 from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..inference.engines import load_engine
 from ..inference.inspector import load_inspector
@@ -184,7 +185,7 @@ def _start(ray, address, cores, folder):
             what = 'did not start on this machine'
             if address:
                 what = f'cannot be reached at {address}'
-            raise OSError(f'Ray {what} ({str(e).strip().splitlines()[0]}).') from None
+            raise OSError(f'Ray {what} ({error_message(e)}).') from None
 
 # %% ../../nbs/batch/10_cluster.ipynb #cluster
 def _share_cores(workers, threads):

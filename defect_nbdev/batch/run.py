@@ -8,6 +8,7 @@ __all__ = ['inspect_files', 'side_by_side', 'defect_inspect']
 # %% ../../nbs/batch/03_run.ipynb #imports
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -51,6 +52,14 @@ def _count_further_pages(group):
     "Answers for pages behind the first one of their file, which was counted already"
     return sum((split_page(file)[1] or 1)>1 for file,_ in group)
 
+# %% ../../nbs/batch/03_run.ipynb #tell-depths
+def _tell_depths(depths, say):
+    "Say of how many images the camera may have fewer bits than they were read with"
+    for bits,n in depths.items():
+        if bits is None: continue
+        say(f'{n} image{"s"*(n!=1)} with 16-bit pixels use{"s"*(n==1)} {bits} bits only; '
+            f'if the camera has {bits} bits, give --bits {bits}.')
+
 # %% ../../nbs/batch/03_run.ipynb #inspect-files
 def inspect_files(
     results:Results, # where the answers go
@@ -58,13 +67,13 @@ def inspect_files(
     batch:int=8, # images the engine gets at once
     readers:int=2, # threads that read
     lanes:int=1, # batches computed side by side, see `Inspector.stream`
-    say=print, # called with a sentence for each file that cannot be used
+    say=print, # called with a sentence for each file that cannot be used, and about the depth
     bar:bool=False, # show progress on the terminal
 )->int: # how many files were inspected now, without those that were done before
     "Inspect every image of some paths"
     find = partial(find_images, paths, skip=results.out)
     total = sum(1 for _ in find()) if bar else None
-    count = 0
+    count,depths = 0,Counter()
     with progress_bar(total, show=bar, smoothing=.1) as progress:
         pending = _pending(results, find(), progress)
         answers = predict_files(results.inspector, pending, batch, readers, lanes, results.is_done)
@@ -74,8 +83,10 @@ def inspect_files(
                 progress.clear()
                 say(printable(item.error))
             count += len(group)
+            depths.update(getattr(outcome, 'depth', None) for _,outcome in group)
             if bar: progress.total += _count_further_pages(group)
             progress.update(len(group))
+    _tell_depths(depths, say)
     return count
 
 # %% ../../nbs/batch/03_run.ipynb #print-error
@@ -108,9 +119,16 @@ def _watch(results, paths, batch, readers, form, polling):
     watch_folders(results, paths, stop, batch, readers, _print_error, form, polling)
 
 # %% ../../nbs/batch/03_run.ipynb #check-options
-def _check_options(paths, out, form, engine_cluster, **local):
+def _refuse_cluster_options(engine_cluster, options):
+    given = [option for option,value in options.items() if value is not None]
+    if given and not engine_cluster:
+        raise ValueError(f'--{given[0]} is for several machines; leave it out, or give '
+                         '--engine_cluster ray.')
+
+def _check_options(paths, out, form, engine_cluster, cluster, **local):
     "Refuse before a model is loaded what cannot be done"
     check_format(form)
+    _refuse_cluster_options(engine_cluster, cluster)
     if engine_cluster not in (None, 'ray'):
         raise ValueError(f"engine_cluster is '{engine_cluster}'; there is ray.")
     given = [option for option,value in local.items() if value]
@@ -149,8 +167,10 @@ def defect_inspect(
     address:str=None, # for --engine_cluster: a running cluster, such as auto; None starts one here
 ):
     "Inspect every image of some files and folders"
-    _check_options(paths, out, format, engine_cluster, watch=watch, heatmaps=heatmaps,
-                   ledger=ledger, engine=engine, device=device, bits=bits)
+    if threads is not None and threads<1: raise ValueError(f'threads is {threads}; give 1 or more.')
+    _check_options(paths, out, format, engine_cluster, dict(workers=workers, address=address),
+                   watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device,
+                   bits=bits)
     sign = excel_sign(format, excel, decimal_comma)
     if engine_cluster:
         prices = costs and read_costs(costs, load_inspector(model).classes)

@@ -8,6 +8,7 @@ __all__ = ['IMAGE_SUFFIXES', 'write_atomic', 'write_text', 'check_out_file', 'ch
            'project_path']
 
 # %% ../../nbs/core/01_files.ipynb #imports
+import errno
 import hashlib
 import json
 import os
@@ -29,7 +30,8 @@ def write_atomic(
         with open(temporary, 'rb+') as f: os.fsync(f.fileno())
         os.replace(temporary, path)
     except OSError as e:
-        why = f'cannot be written ({e.strerror or e}); what stood there before stays'
+        room = 'make room on the disk; '*(e.errno in (errno.ENOSPC, errno.EDQUOT))
+        why = f'cannot be written ({e.strerror or e}); {room}what stood there before stays'
         raise OSError(e.errno, why, str(path)) from None
     finally: _remove(temporary)
 

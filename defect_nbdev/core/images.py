@@ -24,9 +24,10 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile, ImageOps
 
+from .faults import has_option, is_of_system
 from .tiff import TiffCut, TiffPage, declared_white, missing_pixels, put_first
 from .tiff import tiff_form, tiff_pages, wrong_kind
-from .truncation import ends_early, missing_part, png_chunks
+from .truncation import ends_early, lacks_rows, missing_part, png_chunks
 
 # %% ../../nbs/core/03_images.ipynb #bad-image
 MAX_PIXELS = 100_000_000
@@ -68,8 +69,10 @@ def _scale_depth(pixels, name, white):
     highest = int(pixels.max(initial=0))
     if highest>white:
         bits = (white+1).bit_length() - 1
+        hint = ('say with --bits how many the camera uses' if has_option('bits') else
+                'the camera uses more, and a model that shall read them has to learn from them')
         raise BadImage(f'{name}: its pixels reach {highest:,}, but {bits} bits, as they are read '
-                       f'here, end at {white:,}; say with --bits how many the camera uses.')
+                       f'here, end at {white:,}; {hint}.')
     return ((pixels.astype(np.uint32)*255 + white//2)//white).astype(np.uint8)
 
 # %% ../../nbs/core/03_images.ipynb #to-uint8
@@ -229,8 +232,10 @@ def _decode_pil(image, name, max_pixels):
     "`_from_pil`, with a decoder's own complaint in one sentence"
     try:
         with _own_rules: return _from_pil(image, name, max_pixels)
-    except BadImage: raise
-    except Exception as e: _refuse_damaged(name, image.format, str(e).rstrip('.'))
+    except (BadImage, MemoryError): raise
+    except Exception as e:
+        if is_of_system(e): raise
+        _refuse_damaged(name, image.format, str(e).rstrip('.'))
 
 # %% ../../nbs/core/03_images.ipynb #open-pil
 class _OwnRules:
@@ -258,7 +263,10 @@ def _open_pil(file, index=0):
         image = Image.open(file)
         if index: image.seek(index)
         return image
-    except Exception: return None
+    except MemoryError: raise
+    except Exception as e:
+        if is_of_system(e): raise
+        return None
 
 # %% ../../nbs/core/03_images.ipynb #frames
 def _count_pictures(image, data):
@@ -356,6 +364,8 @@ def _decode_whole(image, data, name, max_pixels):
     def decode(data): return np.asarray(Image.open(io.BytesIO(data)))
     if form=='JPEG' and image.mode in ('L', 'RGB') and ends_early(data, np.asarray(image), decode):
         _refuse_damaged(name, form, 'its coded data ends before the last row')
+    if form=='PNG' and len(np.unique(raw.pixels[-1]))==1 and lacks_rows(data):
+        _refuse_damaged(name, form, 'its pixels end before the last row')
     _refuse_frames(image, data, name)
     deep = _deep_png(data)
     if deep is not None: raw = raw._replace(pixels=_upright(deep, image.getexif().get(274, 1)))

@@ -16,6 +16,7 @@ from itertools import islice
 from numbers import Integral, Real
 from pathlib import Path
 
+from .faults import error_message
 from .files import write_atomic
 
 # %% ../../nbs/core/09_tables.ipynb #format-number
@@ -279,7 +280,7 @@ def _open_parquet(path):
 
 # %% ../../nbs/core/09_tables.ipynb #read-parquet
 def _damaged(path, error):
-    return ValueError(f'{path}: the Parquet data is damaged ({str(error).splitlines()[0]}).')
+    return ValueError(f'{path}: the Parquet data is damaged ({error_message(error)}).')
 
 def _read_parquet(path, columns):
     with _open_parquet(path) as table:

@@ -143,7 +143,8 @@ def _wrong_channels(page):
     "What is wrong with the number of channels"
     usual = _USUAL.get(page.tag(262, 1))
     more,extra = page.channels-usual,page.tags.get(338) or [0]
-    if more==0 or more==1 and (usual==3 or extra[0] in (1, 2) and page.bits==8): return ''
+    is_alpha = more==1 and extra[0] in (1, 2)
+    if more==0 or is_alpha and (usual==3 or page.bits==8): return ''
     hint = 'save the one to be inspected as a grey image, or three as RGB'
     return f'its pixels have {page.channels} channels of {page.bits} bits; {hint}'
 

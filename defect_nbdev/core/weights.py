@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 
+from .faults import error_message, is_of_system
 from .files import write_atomic
 
 # %% ../../nbs/core/05_weights.ipynb #load
@@ -21,7 +22,8 @@ def _load(path):
         if path.suffix=='.safetensors': return load_file(path)
         return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as e:
-        why = f'not a weights file that can be read safely ({str(e).splitlines()[0]}).'
+        if is_of_system(e): raise
+        why = f'not a weights file that can be read safely ({error_message(e)}).'
         raise ValueError(f'{path}: {why}') from None
 
 # %% ../../nbs/core/05_weights.ipynb #read-weights

@@ -26,7 +26,7 @@ def prepare_folder(
         raise ValueError(f'{out} already holds a report; choose another --out, or move it away.')
     try: (out/'figures').mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        why = f'nothing can be written here ({e.strerror})'
+        why = f'nothing can be written here ({e.strerror}); choose another --out'
         raise OSError(e.errno, why, str(out)) from None
     write_text(out/'report.json', '{}\n')
     (out/'report.json').unlink()

@@ -50,7 +50,9 @@ def read_test_images(
     samples = samples.with_bits(load_config(model).preprocess.bits)
     if not len(samples.part(split, None)): raise ValueError(_no_part(samples, data, split))
     samples,images = decode_images(samples.part(split, None), size)
-    if not len(samples): raise ValueError(f"{data}: no readable image in the part '{split}'.")
+    if not len(samples):
+        raise ValueError(f"{data}: no image of the part '{split}' can be used: "
+                         f'{samples.problems[0]}')
     listed = {entry.sha256 for entry in manifest.images} if manifest else ()
     unlisted = sum(file_sha256(sample.path) not in listed for sample in samples)
     return TestImages(samples, images, leaks(manifest, samples) if manifest else [], unlisted)

@@ -124,7 +124,7 @@ def to_prediction(self:Inspector,
         maps=outputs.heatmaps[i].astype(np.float16), quality=prepared.quality,
         milliseconds=prepared.milliseconds+milliseconds,
         flags=spoiled_by, warnings=tuple(warnings), cuts=engine.meta.get('cuts', {}),
-        model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash,
+        model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash, depth=prepared.depth,
         **_confidence_fields(outputs, i, self.classes, bool(spoiled_by)))
 
 # %% ../../nbs/inference/07_inspector.ipynb #predict-batch

@@ -41,6 +41,7 @@ class Prediction:
     cuts:dict=field(repr=False, default_factory=dict) # class -> how boxes are cut from its maps
     model_hash:str='' # which model said so; empty for one that was never saved
     preprocess_hash:str='' # what was done to the image before the network
+    depth:int|None=None # bits that its pixels use, where they were read as more; else None
     def __repr__(self):
         h,w = self.image.shape[:2]
         verdict = [] if self.verdict is None else [self.verdict]

@@ -286,6 +286,9 @@ def load_reference(
 )->Reference: # checked
     "Read a reference"
     file = _reference_file(path)
+    if not file.is_file():
+        raise FileNotFoundError(f'{file}: there is no reference; make one with '
+                                'defect_drift RESULTS --fit.')
     d = read_json(file, REFERENCE_FORMAT)
     try: return _to_reference(d)
     except ValueError as e:

@@ -111,7 +111,7 @@ def _operational_error(path, error):
         why = 'cannot be opened for writing, which a ledger needs even to be read'
         return OSError(errno.EACCES, f'{why}; copy it to a folder that is yours', str(path))
     if 'full' in text or 'I/O' in text:
-        why = f'cannot be written ({text}); what was stored before stays'
+        why = f'cannot be written ({text}); make room on the disk, what was stored before stays'
         return OSError(errno.ENOSPC, why, str(path))
     return OSError(errno.EIO, f'cannot be used as a ledger ({text})', str(path))
 
@@ -198,6 +198,8 @@ class InspectionStore:
         self._db = self._inherited = None
         if not create and not self.path.is_file():
             raise FileNotFoundError(errno.ENOENT, 'no such ledger', str(path))
+        if not create and not self.path.stat().st_size:
+            raise ValueError(f'{path}: is empty, and no ledger; {_HINT}.')
         if not self.path.parent.is_dir():
             why = f'cannot be made, there is no folder {self.path.parent}'
             raise FileNotFoundError(errno.ENOENT, why, str(path))

@@ -97,7 +97,7 @@ def _describe_scan(scan, mm_per_px, knows_clean):
         yield f'16-bit pixels were read as {scan.strip.bits}-bit ones; --bits says it otherwise'
     if scan.strip.is_cut_off:
         yield (f'pixels reach {scan.strip.highest:,}, which is above white, and were read as '
-               f'white; --bits {camera_bits(scan.strip.highest)} keeps them apart')
+               f'white, so this is no result; give --bits {camera_bits(scan.strip.highest)}')
     if scan.strip.pages>1:
         yield f'{scan.strip.pages} pages were read as one strip, one below the other'
     if not knows_clean:
@@ -129,6 +129,7 @@ def _check_numbers(tile, peak, per_m2):
 
 # %% ../../nbs/strip/07_command.ipynb #defect-strip
 def _exit_status(scan):
+    if scan.strip.is_cut_off: return 2 # white where pixels were: not seen as it is
     return int(bool(scan.defects or scan.missed))
 
 @partial(command, failed=2, status=_exit_status)

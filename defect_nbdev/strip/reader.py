@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 from fastcore.basics import patch
 
+from ..core.faults import error_message
 from ..core.files import list_files
 from ..core.images import BadImage, MAX_PIXELS, allocate_pixels, camera_bits
 from ..core.images import check_bits, is_deep, read_image, read_raw, to_uint8
@@ -154,7 +155,7 @@ def _npy_header(path):
     try:
         array = np.load(path, mmap_mode='r', allow_pickle=False)
     except (ValueError, EOFError) as e:
-        why = str(e).splitlines()[0].rstrip('.')
+        why = error_message(e).rstrip('.')
         raise BadImage(f'{path}: not an array that can be mapped into memory ({why}).') from None
     by_column = array.flags.f_contiguous and not array.flags.c_contiguous
     return array.shape, array.dtype, array.offset, by_column

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from ..core.faults import error_message
 from ..core.weights import write_tensors
 from ..train import Trainer
 
@@ -132,5 +133,5 @@ def load_checkpoint(
                          f'to {CHECKPOINT_FORMAT}); update defect_nbdev.')
     try: restore_trainer(trainer, tensors, record)
     except (RuntimeError, KeyError, IndexError) as e:
-        reason = str(e).splitlines()[0]
+        reason = error_message(e)
         raise ValueError(f'{path}: belongs to another model or optimizer ({reason}).') from None

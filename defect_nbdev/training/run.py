@@ -302,7 +302,7 @@ def _write_run(path, options):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(record, indent=2, ensure_ascii=False))
     except OSError as e:
-        reason = f'nothing can be written here ({e.strerror})'
+        reason = f'nothing can be written here ({e.strerror}); choose another --out'
         raise OSError(e.errno, reason, str(path.parent)) from None
 
 # %% ../../nbs/training/07_run.ipynb #begin-training
