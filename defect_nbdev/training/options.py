@@ -198,19 +198,25 @@ def check_options(
             raise ValueError(f"{name} '{options[name]}' is not known; there are {values}.")
     _check_shares(options)
     check_bits(options.bits)
+    _check_files(options)
     return options
 
 # %% ../../nbs/training/06_options.ipynb #check-shares
 def _check_shares(options):
-    lr,ema,alpha,teacher_share = options.lr,options.ema,options.alpha,options.teacher_share
-    if not lr>0 or not 0<=ema<1:
-        raise ValueError(f'lr is {lr} and ema is {ema}; give lr above 0 and ema in [0,1).')
-    if not alpha>0 or not 0<=teacher_share<=1:
-        raise ValueError(f'alpha is {alpha} and teacher_share is {teacher_share}; '
-                         'give alpha above 0 and teacher_share in [0,1].')
-    for name in ('grow', 'layer_decay'):
-        if not 0<options[name]<=1:
-            raise ValueError(f'{name} is {options[name]}; give a share in (0,1].')
+    "Refuse a number that is not in its range"
+    wanted = {
+        'lr':(options.lr>0, 'above 0'), 'alpha':(options.alpha>0, 'above 0'),
+        'ema':(0<=options.ema<1, 'from 0 to below 1'),
+        'teacher_share':(0<=options.teacher_share<=1, 'from 0 to 1'),
+        'grow':(0<options.grow<=1, 'above 0 and up to 1'),
+        'layer_decay':(0<options.layer_decay<=1, 'above 0 and up to 1')}
+    for name,(is_right,limits) in wanted.items():
+        if not is_right: raise ValueError(f'{name} is {options[name]}; give a number {limits}.')
+
+def _check_files(options):
+    "Refuse a split or a teacher that cannot be read, before anything is downloaded"
+    if options.manifest: read_manifest(options.manifest)
+    if options.teacher: load_config(options.teacher)
 
 # %% ../../nbs/training/06_options.ipynb #read-run
 RUN_FORMAT = 2 # raised when another version of this package could misread a run.json
