@@ -86,14 +86,18 @@ def _in_class(folder, label, split, notes, depth=0):
     samples = [Sample(picture, label, split) for picture in folder.pictures]
     if depth and samples: notes.add(SUBFOLDER, samples[0].path, len(samples))
     for inner in folder.folders:
-        deeper = depth + (folder_kind(inner.name) is None)
+        deeper = depth + (folder_kind(inner.name) not in ('images', 'part'))
         samples += _in_class(inner, label, split or _split_of(inner.name), notes, deeper)
     return samples
 
 # %% ../../nbs/datasets/04_layouts.ipynb #class-folders-all
+def _can_be_class(name):
+    "Whether a folder of pictures may be a class; its masks were set aside, whatever its name"
+    return folder_kind(name) in (None, 'masks', 'annotations')
+
 def _classes_in(folder):
     "The folders that hold pictures and can be classes"
-    return [inner for inner in folder.folders if inner.n and folder_kind(inner.name) is None]
+    return [inner for inner in folder.folders if inner.n and _can_be_class(inner.name)]
 
 def _parts_in(folder):
     "The folders that hold pictures and are parts of a split"
