@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NEU_FOLDERS', 'NEU_CLASSES', 'tidy_name', 'name_key', 'merge_names', 'letters_and_digits', 'class_name', 'neu_names',
-           'neu_file_classes', 'part_of_name', 'folder_kind']
+           'neu_file_classes', 'part_of_name', 'rate_batch_names', 'folder_kind']
 
 # %% ../../nbs/datasets/01_names.ipynb #imports
 import os
@@ -123,10 +123,26 @@ def part_of_name(
     "Which part of a split a folder's name says"
     name = tidy_name(name)
     if not name.isascii(): return None
-    if re.fullmatch(r'(?i)k?folds?[ _-]*\d+', name): return 'fold'
-    letters = re.sub(r'\d', '', letters_and_digits(name))
+    if re.fullmatch(r'(?i)k?folds?[ _-]*\d+|\d+[ _-]*folds?', name): return 'fold'
+    letters = re.sub(r'\d', '', letters_and_digits(re.sub(r'(?i)[ _.-]+[a-z]$', '', name)))
     if not _PART.fullmatch(letters): return None
     return next(part for part,words in _PART_WORDS.items() if re.search(words, letters))
+
+# %% ../../nbs/datasets/01_names.ipynb #batch-level
+_BATCH = ('cam(?:era)?|line|shift|day|week|month|date|batch|lot|coil|run|split|part|set|session|'
+          'series|plant|machine|station|position|pos|view|version|v|campaign|export|site|roll')
+_DATE = r'(?:19|20)\d\d(?:[-_. ]?\d\d?){0,2}|\d\d?[-_. ]\d\d?[-_. ](?:19|20)?\d\d'
+_SIDE = 'left|right|top|bottom|front|back|rear|upper|lower|day|night|morning|evening|early|late'
+_SURELY = re.compile(rf'(?i)(?:{_BATCH})[ _.-]*(?:\d+|(?<=[ _.-])[a-z])|{_DATE}')
+_PERHAPS = re.compile(rf'(?i)\d+|{_SIDE}')
+
+def rate_batch_names(
+    names, # of folders, at least one
+)->int: # 2: all surely, 1: all perhaps, 0: not all
+    "Whether names say when or where pictures were taken, rather than what they show"
+    names = [tidy_name(name) for name in names]
+    if all(_SURELY.fullmatch(name) for name in names): return 2
+    return int(all(_PERHAPS.fullmatch(name) or _SURELY.fullmatch(name) for name in names))
 
 # %% ../../nbs/datasets/01_names.ipynb #folder-kinds
 _IMAGES = set('images image imgs img jpegimages pictures photos'.split())

@@ -93,9 +93,9 @@ def _reason(entry, is_folder):
 _WORD = (r'(?:gt|masks?|labels?|lbl|seg(?:m|map|mentation|mented)?|ground[ _-]?truth|'
          r'binary|anno(?:tation)?)')
 _MAY_BE_MASK = re.compile(rf'(?i){_WORD}')
-_MASK_NAMES = (re.compile(rf'(?i)[ _.-]{_WORD}(?:[ _-]?\d+)?$'), re.compile(rf'(?i)^{_WORD}[ _.-]'),
-               re.compile(rf'(?i)(?<=\d){_WORD}$'), re.compile(rf'(?i)^{_WORD}(?=\d)'),
-               re.compile(rf'(?i)[ _.-][a-z]+[ _.-]{_WORD}$'))
+_MASK_NAMES = [re.compile(rf'(?i){form}') for form in (
+    rf'[ _.-]{_WORD}(?:[ _-]?\d+)?$', rf'^{_WORD}[ _.-]', # 1_mask, 1_mask_2, mask_1
+    rf'(?<=\d){_WORD}$', rf'^{_WORD}(?=\d)', rf'[ _.-][a-z]+[ _.-]{_WORD}$')]
 
 def photographs_of(
     name:str, # of a folder, or of a file without its suffix
