@@ -257,7 +257,8 @@ _USUAL = {*NEU_CLASSES, *NEU_FOLDERS.values(), 'Cr', 'In', 'Pa', 'PS', 'RS', 'Sc
 def _name_classes(samples, notes):
     "The samples under the names of their classes"
     counts = Counter(sample.label for sample in samples)
-    names = neu_names(counts) or merge_names(counts)
+    learned = {sample.label for sample in samples if sample.split=='train'}
+    names = neu_names(counts) or merge_names(counts, learned)
     for name,label in names.items():
         if label==tidy_name(name) or name in _USUAL and label in NEU_CLASSES: continue
         example = next(sample.path for sample in samples if sample.label==name)
@@ -363,7 +364,7 @@ def _count_empty(folder, tally):
         holds_else = inner.counted or any(f.annotations for f in inner.below())
         if inner.n: _count_empty(inner, tally)
         elif not holds_else and folder_kind(inner.name)!='annotations':
-            tally.add(EMPTY_FOLDER, inner.path)
+            tally.add(EMPTY_FOLDER, inner.path, sum(1 for _ in inner.below()))
 
 # %% ../../nbs/datasets/04_layouts.ipynb #finding-lines
 def finding_lines(
@@ -461,7 +462,7 @@ def _why_no_picture(findings):
                                                           'git annex get')}[lost.reason]
         return f'no picture is here, but {lost.count} {what}, such as {lost.example}; {how}.'
     hint = 'class folders, train/validation/test folders, or NEU file names such as Cr_1.bmp.'
-    unused = f' (not used: {finding_sentence(findings)})' if findings else ''
+    unused = f' (not used: {finding_sentence(findings)})' if findings else ': the folder is empty'
     return f'no images found{unused}; expected {hint}'
 
 # %% ../../nbs/datasets/04_layouts.ipynb #class-order
@@ -476,6 +477,7 @@ def _recognise(path, root, tally):
     inner = _unwrap(root)
     samples,layout = _read_layout(inner, notes)
     if not samples:
+        _count_empty(root, tally)
         why = _why_no_class(_images_of(inner), tally.findings) or _why_no_picture(tally.findings)
         raise ValueError(f'{path}: {why}')
     samples = _name_classes(samples, notes)
@@ -491,6 +493,9 @@ def read_samples(
 )->Samples: # every image with its class, and the layout that was recognised
     "Recognise a data folder, list its images and count what is not used"
     root = Path(path)
+    if root.is_file():
+        raise NotADirectoryError(f'{path}: this is a file; unpack it, if it is an archive, and '
+                                 'give the folder that holds the class folders.')
     if not root.is_dir():
         hint = 'give the folder that holds the class folders or the train and validation parts.'
         raise FileNotFoundError(f'{path}: no such folder; {hint}')

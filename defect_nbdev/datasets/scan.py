@@ -19,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..core.files import IMAGE_SUFFIXES, is_system_name, natural_key
-from .names import folder_kind, letters_and_digits, tidy_name
+from .names import folder_kind, letters_and_digits, show_path
 
 # %% ../../nbs/datasets/02_scan.ipynb #finding
 class Finding(NamedTuple):
@@ -32,9 +32,9 @@ class Finding(NamedTuple):
 class Tally:
     "Counts reasons, with the first example of each"
     def __init__(self,
-        root, # the data folder, which examples are named below
+        root=None, # the data folder, which examples are named below; None: as they are
     ):
-        self.root,self.found = os.fspath(root),{}
+        self.root,self.found = root and os.fspath(root),{}
     def add(self,
         reason:str, # what it is
         path, # where
@@ -46,7 +46,8 @@ class Tally:
     @property
     def findings(self)->tuple: # of `Finding`, the most frequent first
         "What was counted so far"
-        found = [Finding(reason, n, tidy_name(os.path.relpath(path, self.root)).replace('\\', '/'))
+        def below(path): return os.path.relpath(path, self.root) if self.root else path
+        found = [Finding(reason, n, show_path(below(path)))
                  for reason,(n,path) in self.found.items()]
         return tuple(sorted(found, key=lambda f: (-f.count, f.reason)))
 
@@ -54,19 +55,18 @@ class Tally:
 LINK,POINTER = 'link that leads nowhere', 'pointer to a picture that was not fetched (git lfs pull)'
 MASK,HIDDEN = 'mask or label image beside photographs', 'hidden (its name starts with . or __)'
 SYSTEM = 'kept by an operating system or file server'
-_POINTER_STARTS = b'version https://git-lfs', b'/annex/objects/', b'../.git/annex', b'.git/annex'
+_POINTER = re.compile(
+    rb'(?:\xef\xbb\xbf)?\s*(?:version https?://(?:git-lfs|git-media|hawser)\.'
+    rb'|(?:\.\.[/\\])*\.git[/\\]annex[/\\]|[/\\]annex[/\\]objects[/\\])')
 
 def is_pointer(
-    start:bytes, # the first bytes of a file
-)->bool:
-    "Whether a file only says where its content is: Git-LFS, git-annex"
-    return start.startswith(_POINTER_STARTS)
-
-def _is_small_pointer(entry):
+    path, # of a file
+)->bool: # False where it cannot be read: whoever reads the picture says why
+    "Whether a file only says where its content is: Git-LFS, git-media, git-annex"
     try:
-        if entry.stat().st_size>1024: return False
-        with open(entry.path, 'rb') as file: return is_pointer(file.read(64))
-    except OSError: return False # whoever reads the picture says why
+        if os.stat(path).st_size>1024: return False
+        with open(path, 'rb') as file: return bool(_POINTER.match(file.read(64)))
+    except OSError: return False
 
 # %% ../../nbs/datasets/02_scan.ipynb #no-image
 def _other_file(name):
@@ -87,7 +87,7 @@ def _reason(entry, is_folder):
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix=='.xml': return None
     if suffix not in IMAGE_SUFFIXES: return _other_file(entry.name)
-    return POINTER if _is_small_pointer(entry) else None
+    return POINTER if is_pointer(entry.path) else None
 
 # %% ../../nbs/datasets/02_scan.ipynb #photograph-of
 _WORD = (r'(?:gt|masks?|labels?|lbl|seg(?:m|map|mentation|mented)?|ground[ _-]?truth|'
@@ -130,7 +130,8 @@ def mask_levels(
     path, # of a picture
 )->str|None: # 'mask', one colour: 'black' or 'flat'; None: neither
     "Whether a picture has the few levels that masks and label images have"
-    return _levels(os.fspath(path), os.stat(path).st_mtime_ns)
+    try: return _levels(os.fspath(path), os.stat(path).st_mtime_ns)
+    except OSError: return None # a link that leads nowhere
 
 # %% ../../nbs/datasets/02_scan.ipynb #mask-pairs
 def _stem(picture): return os.path.splitext(picture.name)[0].lower()
@@ -191,10 +192,11 @@ def holds_masks(
     stems=(), # names of the photographs around it, without suffixes, in small letters
 )->bool: # False where there are no pictures
     "Whether a folder holds masks: its name or its pictures' names make one look, pixels decide"
-    seen = list(islice(pictures, 5))
     named = (folder_kind(name) in ('masks', 'annotations')
              or letters_and_digits(name) in _FOLDER_WORDS
              or any(one.lower() in siblings for one in photographs_of(name)))
+    if not named and not stems: return False
+    seen = list(islice(pictures, 5))
     if not seen or not named and not all(_stem(p) in stems for p in seen): return False
     levels = [mask_levels(p) for p in seen]
     return None not in levels and (named or 'mask' in levels)
