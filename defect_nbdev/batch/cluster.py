@@ -29,6 +29,8 @@ from .urls import UrlInspector, is_url, list_inputs
 from ..core.cli import cpu_count, import_optional, progress_bar
 from ..core.faults import error_message
 from ..core.models import MODEL_FILES, find_model, shipped_model
+from ..datasets.layouts import finding_sentence
+from ..datasets.scan import Tally
 from ..inference.engines import load_engine
 from ..inference.inspector import load_inspector
 from ..monitoring.table_columns import path_to_text
@@ -443,8 +445,10 @@ def inspect_cluster(
           progress_bar(0, show=bar, smoothing=.1) as progress, ExitStack() as stack):
         def connect():
             return stack.enter_context(ray_cluster(workers, threads, address))
-        waves = _list_waves(results, list_inputs(paths, results.out), progress)
+        tally = Tally()
+        waves = _list_waves(results, list_inputs(paths, results.out, tally), progress)
         again = _inspect_waves(results, waves, model_files, setup, connect, say, progress)
+        if tally.findings: say(f'not used: {finding_sentence(tally.findings)}')
         if again:
             progress.clear()
             say(f'{again:,} images were inspected once more, since a worker had died.')

@@ -10,10 +10,13 @@ import glob
 import hashlib
 import os
 import queue
+from pathlib import Path
 from typing import NamedTuple
 
 from ..core.files import IMAGE_SUFFIXES, in_system_folder, is_system_name, natural_key
 from ..core.images import BadImage, ManyPages, split_page
+from ..datasets.names import show_path
+from ..datasets.scan import MASK, POINTER, holds_masks, is_pointer, masks_among
 from ..inference.inspector import Inspector
 
 # %% ../../nbs/batch/01_files.ipynb #input-file
@@ -43,25 +46,50 @@ def _is_image(path):
     is_named_so = os.path.splitext(path)[1].lower() in SUFFIXES
     return is_named_so and (os.path.isfile(path) or os.path.islink(path))
 
+def _input(path):
+    why = f'{show_path(path)}: {POINTER}.' if is_pointer(path) else ''
+    return InputFile(path, why)
+
+# %% ../../nbs/batch/01_files.ipynb #set-masks-aside
+def _stem(path): return os.path.splitext(os.path.basename(path))[0].lower()
+
+def _set_masks_aside(images, folders, walk, tally):
+    "Count the masks in a folder; the images and folders that are none"
+    masks = masks_among(list(map(Path, images)))
+    for mask in sorted(masks): tally.add(MASK, mask)
+    left = [path for path in images if Path(path) not in masks]
+    siblings,stems = {os.path.basename(path).lower() for path in folders}, set(map(_stem, left))
+    of_masks = set()
+    for folder in folders:
+        below = (Path(file.path) for file in walk(folder))
+        if not holds_masks(os.path.basename(folder), below, siblings, stems): continue
+        of_masks.add(folder)
+        for file in walk(folder): tally.add(MASK, file.path)
+    return set(left) | set(folders)-of_masks
+
 # %% ../../nbs/batch/01_files.ipynb #walk
-def _walk(folder, skip, visited):
+def _walk(folder, skip, visited, tally=None):
     "Generator of `InputFile` below a folder"
     try:
         state = os.stat(folder)
         identity = state.st_dev,state.st_ino
         if identity in visited or os.path.realpath(folder)==skip: return
         visited.add(identity)
-        found = _list_folder(folder)
+        found = [(os.path.join(folder, name), inner) for name,inner in _list_folder(folder)]
     except OSError as e:
         yield InputFile(folder, f'{folder}: the folder cannot be read ({e.strerror}).')
         return
-    for name,is_folder in found:
-        path = os.path.join(folder, name)
-        if is_folder: yield from _walk(path, skip, visited)
-        elif _is_image(path): yield InputFile(path)
+    found = [(path, inner) for path,inner in found if inner or _is_image(path)]
+    used = {path for path,_ in found} if tally is None else _set_masks_aside(
+        [path for path,inner in found if not inner], [path for path,inner in found if inner],
+        lambda path: _walk(path, skip, set(visited)), tally)
+    for path,inner in found:
+        if path not in used: continue
+        if inner: yield from _walk(path, skip, visited, tally)
+        else: yield _input(path)
 
 # %% ../../nbs/batch/01_files.ipynb #match
-def _match(pattern, skip, visited):
+def _match(pattern, skip, visited, tally):
     "Generator of `InputFile` for a path that does not exist as it stands"
     matches = sorted(glob.iglob(pattern, recursive=True), key=natural_key)
     if not matches:
@@ -70,23 +98,24 @@ def _match(pattern, skip, visited):
     for path in matches:
         if in_system_folder(path, named=pattern): continue
         real = os.path.realpath(path) # `**` follows links in circles
-        if os.path.isdir(path): yield from _walk(path, skip, visited)
+        if os.path.isdir(path): yield from _walk(path, skip, visited, tally)
         elif real not in visited:
             visited.add(real)
-            yield InputFile(path)
+            yield _input(path)
 
 # %% ../../nbs/batch/01_files.ipynb #find-images
 def find_images(
     paths, # files, folders and patterns, str or PathLike
     skip=None, # a folder that is not entered
+    tally=None, # a `Tally` for the masks in folders, which are left aside; None: they are given too
 ): # generator of `InputFile`
     "The image files behind some paths"
     visited = set() # folders by device and inode, matches by their real path
     skip = skip and os.path.realpath(skip)
     for path in map(os.fspath, paths):
-        if os.path.isdir(path): yield from _walk(path, skip, visited)
-        elif os.path.lexists(split_page(path)[0]): yield InputFile(path)
-        else: yield from _match(path, skip, visited)
+        if os.path.isdir(path): yield from _walk(path, skip, visited, tally)
+        elif os.path.lexists(split_page(path)[0]): yield _input(path)
+        else: yield from _match(path, skip, visited, tally)
 
 # %% ../../nbs/batch/01_files.ipynb #page-key
 def page_key(

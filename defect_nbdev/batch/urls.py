@@ -90,13 +90,14 @@ def _list_url(url):
 def list_inputs(
     paths, # files, folders, patterns and URLs, str or PathLike
     skip=None, # a folder that is not entered
+    tally=None, # a `Tally` for the masks in folders, see `find_images`
 ): # generator of `InputFile` with keys
     "The image files behind some paths and URLs"
     for path in map(os.fspath, paths):
         if is_url(path):
             yield from _list_url(path)
         else:
-            yield from (f._replace(key=file_key(f)) for f in find_images([path], skip))
+            yield from (f._replace(key=file_key(f)) for f in find_images([path], skip, tally))
 
 # %% ../../nbs/batch/09_urls.ipynb #reader
 def _reason(error):

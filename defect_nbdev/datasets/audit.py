@@ -20,6 +20,7 @@ from ..core.files import check_out_folder, write_text
 from .depth import describe_depth, measure_depth
 from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups
+from .names import show_path
 from .scan import Finding
 from .splits import background_sentence, common_root, contradictions
 from .splits import find_metal, fingerprints
@@ -84,14 +85,14 @@ def _duplicates(prints):
     root = common_root(prints.samples)
     same = {}
     for s,pixels in zip(prints.samples, prints.pixels):
-        same.setdefault(pixels, []).append(s.path.relative_to(root).as_posix())
+        same.setdefault(pixels, []).append(show_path(s.path.relative_to(root)))
     return [files for files in same.values() if len(files)>1]
 
 # %% ../../nbs/datasets/08_audit.ipynb #doubtful-labels
 def _doubtful_labels(prints):
     "Lists of files that are one picture under several labels: {file: label}"
     root,samples = common_root(prints.samples),prints.samples
-    return [{samples[k].path.relative_to(root).as_posix():samples[k].label for k in own}
+    return [{show_path(samples[k].path.relative_to(root)):samples[k].label for k in own}
             for own in contradictions(prints)]
 
 # %% ../../nbs/datasets/08_audit.ipynb #audit-files
