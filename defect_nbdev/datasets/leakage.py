@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['texture', 'best_shifts', 'overlapping_parts', 'tile_agreement', 'Grain', 'own_grain', 'grain_agreement', 'Overlap',
-           'overlap_pairs', 'grain_points', 'candidate_pairs', 'strip_groups']
+           'overlap_pairs', 'lay_like', 'copy_agreement', 'picture_copies', 'grain_points', 'candidate_pairs',
+           'strip_groups']
 
 # %% ../../nbs/datasets/06_leakage.ipynb #imports
 from dataclasses import dataclass
@@ -193,6 +194,7 @@ class Overlap:
     dx:float # the same for the left edge and the width
     agreement:float # median correlation over the tiles of the overlap
     turn:int=0 # quarter turns (`np.rot90`) that lay the second like the first, before dy and dx
+    mirrored:bool=False # whether the second is mirrored (`np.fliplr`) before it is turned
     @property
     def share(self)->float: # of an image that both show
         "Size of the overlap"
@@ -334,6 +336,83 @@ def overlap_pairs(
     for block in _blocks(_check_labels(len(images), labels), pairs):
         for turn in turns: search.search(block, turn)
     return [search.found[pair] for pair in sorted(search.found)]
+
+# %% ../../nbs/datasets/06_leakage.ipynb #thumbnail
+_THUMBNAIL,_LOOK = 32,96 # sides of the images that propose and of those that decide, pixels
+
+def _thumbnail(image):
+    "(32,32) float32 of norm 1, without light; 0 for a blank image"
+    small = _shrink(image, _THUMBNAIL)
+    detail = small - cv2.GaussianBlur(small, (0,0), 4)
+    norm = np.linalg.norm(detail)
+    return detail/norm if norm>.5*_THUMBNAIL else np.zeros_like(detail)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #lay
+def lay_like(
+    image:np.ndarray, # (H,W,…)
+    turn:int, # quarter turns
+    mirrored:bool=False, # left and right change places first
+)->np.ndarray: # a view
+    "An image in the position of another, as an `Overlap` names it"
+    return np.rot90(image[:,::-1] if mirrored else image, turn)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
+def _lookalikes(
+    images, # N images
+    least:float=.9, # correlation of the thumbnails
+    most:int=8, # of the images after each, the most alike in one position
+    block:int=256, # images at a time
+): # yields (i, j, turn, mirrored), i<j
+    "Pairs of images whose thumbnails agree in one of eight positions"
+    if len(images)<2: return
+    small = np.stack([_thumbnail(images[k]) for k in range(len(images))])
+    first = small.reshape(len(small), -1)
+    for turn,mirrored in product(range(4), (False, True)):
+        second = np.stack([lay_like(v, turn, mirrored) for v in small]).reshape(first.shape)
+        for start in range(0, len(small), block):
+            alike = np.triu(first[start:start+block]@second.T, start+1)
+            top = np.argsort(-alike)[:,:most]
+            row,column = np.nonzero(np.take_along_axis(alike, top, 1)>=least)
+            for i,j in zip(row, top[row,column]): yield int(i+start), int(j), turn, mirrored
+
+# %% ../../nbs/datasets/06_leakage.ipynb #copy-agreement
+def _equalise(first, second):
+    "Two images (96,96) at the smaller one's resolution, of one mean and contrast"
+    h,w = np.minimum(first.shape[:2], second.shape[:2]).tolist()
+    def shrink(image):
+        image = np.ascontiguousarray(image)
+        if image.shape[:2]!=(h,w): image = cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
+        return _shrink(image, _LOOK)
+    a,b = (v-v.mean() for v in map(shrink, (first, second)))
+    return a, b*(a.std()/max(b.std(), 1e-3))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #copy-agreement-fn
+def copy_agreement(
+    first:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
+    second:np.ndarray, # of any size, laid like the first
+)->float: # correlation of their detail; 0 where a place differs by more than JPEG makes it differ
+    "Whether two images are one picture"
+    a,b = _equalise(first, second)
+    def mean(v): return cv2.resize(v, (12,12), interpolation=cv2.INTER_AREA)
+    rough = np.minimum(*(mean(v*v) - mean(v)**2 for v in (a, b))).clip(0)
+    if (np.sqrt(mean((a-b)**2))>.4*(np.sqrt(rough)+3)).any(): return 0.
+    a,b = (v-cv2.GaussianBlur(v, (0,0), 4) for v in (a, b))
+    return float((a*b).sum()/np.sqrt((a*a).sum()*(b*b).sum() + 1e-9))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #picture-copies
+def picture_copies(
+    images, # grey (H,W) or RGB (H,W,3), uint8, of any sizes
+    least:float=.9, # `copy_agreement` of copies
+)->list: # of Overlap, each of the whole image; of many copies of one picture, not every pair
+    "Find pictures that were saved again, turned, mirrored or made smaller"
+    found,twins = {},_Twins(len(images))
+    for i,j,turn,mirrored in _lookalikes(images):
+        if twins.root(i)==twins.root(j): continue
+        agreement = copy_agreement(images[i], lay_like(images[j], turn, mirrored))
+        if agreement<least: continue
+        twins.add(i, j)
+        found[i,j] = Overlap(i, j, 0., 0., agreement, turn, mirrored)
+    return [found[pair] for pair in sorted(found)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #peaks
 def _peaks(strength, half, most):
