@@ -22,7 +22,8 @@ from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups
 from .scan import Finding
 from .splits import CHANGED, background_sentence, common_root, contradictions
-from .splits import find_metal, fingerprints
+from .splits import find_metal, fingerprints, possible_background
+from .splits import possible_sentence
 
 # %% ../../nbs/datasets/08_audit.ipynb #count-leaked
 def leaked(
@@ -126,7 +127,9 @@ def audit(
         'per_class':_by_class(samples, twin, groups), 'with_twin':int(twin.sum()),
         'groups':len(set(groups)), 'pairs':len(overlaps), 'across':across,
         'duplicates':_duplicates(prints), 'contradictions':_doubtful_labels(prints),
-        'shared_background':list(shared), 'leak_on_disk':_part_leaks(overlaps, samples),
+        'shared_background':list(shared),
+        'possible_background':list(possible_background(prints, overlaps)),
+        'leak_on_disk':_part_leaks(overlaps, samples),
         'leak_random':random_leak(overlaps, n), 'boxes':_boxes(samples),
         'bits':depth.bits, 'depth':describe_depth(depth),
         'unreadable':list(samples.problems),
@@ -262,6 +265,7 @@ def _audit_lines(report):
     yield from _listed(list(_doubtful_lines(report)),
                        'one picture under several labels, not used in training')
     if report['shared_background']: yield background_sentence(report['shared_background'])
+    if report['possible_background']: yield possible_sentence(report['possible_background'])
     yield from _leak_lines(report)
     boxes = report['boxes']
     if boxes['images']:

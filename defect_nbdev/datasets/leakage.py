@@ -24,16 +24,73 @@ def _mean(v, blur, weight):
     if weight is None: return blur(v)
     return blur(v*weight)/np.maximum(blur(weight), 1e-3)
 
-def _grain(f, weight=None):
-    "Grey values (n,n) without light, lines and contrast"
+def _without_lines(f, weight=None):
+    "Grey values (n,n) without light and lines"
     unit = len(f)/64
     line = 2*round(7*unit)+1
     def light(v): return cv2.GaussianBlur(v, (0,0), 1.5*unit)
     def column(v): return cv2.blur(v, (1,line))
     def row(v): return cv2.blur(v, (line,1))
     for blur in (light, column, row): f = f - _mean(f, blur, weight)
+    return f
+
+def _even_contrast(f, weight=None):
+    "Grey values (n,n) divided by their spread, clipped"
+    unit = len(f)/64
     spread = np.sqrt(_mean(f*f, lambda v: cv2.GaussianBlur(v, (0,0), 3*unit), weight))
     return np.clip(f/(spread+2), -1.5, 1.5) # below 2 grey values it is the sensor's noise
+
+# %% ../../nbs/datasets/06_leakage.ipynb #self-likeness
+def _products(v):
+    "Sums of products of an image with itself under every shift (2n,2n), none in the corner"
+    from scipy.fft import irfft2, rfft2 # slow: scipy
+    side = 2*len(v)
+    return irfft2(abs(rfft2(v, (side,side)))**2, (side,side))
+
+@lru_cache
+def _products_of_ones(n): return _products(np.ones((n,n), np.float32))
+
+def _self_likeness(f, weight=None):
+    "(autocorrelation (2n,2n), share of the image it rests on), by lag, none in the corner"
+    both = _products_of_ones(len(f)) if weight is None else _products(weight)
+    mean = _products(f if weight is None else f*weight)/np.maximum(both, 1)
+    return mean/max(mean[0,0], 1e-9), both/max(both[0,0], 1e-9)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #find-repeat
+def _find_repeat(f, weight=None, least=.35):
+    "The nearest lag (dy,dx) under which an image lies upon itself; None for steel"
+    likeness,share = _self_likeness(f, weight)
+    n = len(f)
+    lag = (np.arange(2*n)+n)%(2*n) - n
+    is_far = np.maximum(abs(lag)[:,None], abs(lag))>n//8   # beyond the grain
+    likeness = np.where(is_far & (share>=.25) & (lag[:,None]>=0), likeness, -1)
+    highest = float(likeness.max())
+    if highest<least: return None
+    best = lag[np.argwhere(likeness>=highest - .1*abs(1-highest) - .001)]
+    return min(best.tolist(), key=lambda s: (abs(s[0])+abs(s[1]), s))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #without-repeats
+def _to_next(f, weight, repeat):
+    "(half the difference to the next repeat, where both have weight; that weight)"
+    rows,columns = np.indices(f.shape)
+    found,seen = np.zeros_like(f),np.zeros_like(f)
+    for sign in (-1, 1):   # forward where the image goes on, else back
+        y,x = rows + sign*repeat[0],columns + sign*repeat[1]
+        inside = (y>=0) & (x>=0) & (y<len(f)) & (x<len(f))
+        y,x = y.clip(0, len(f)-1),x.clip(0, len(f)-1)
+        found = np.where(inside, (f - f[y,x])/2, found)
+        seen = np.where(inside, weight*weight[y,x], seen)
+    return found*seen, seen
+
+def _grain(grey, weight=None, most=3):
+    "(grey values (n,n) without light, lines, contrast and what repeats; the weight left)"
+    rest = _without_lines(grey, weight)
+    for _ in range(most):   # what repeats in two ways, or not by whole pixels, goes by and by
+        repeat = _find_repeat(_even_contrast(rest, weight), weight)
+        if repeat is None: break
+        weight = np.ones_like(grey) if weight is None else weight
+        rest,weight = _to_next(rest, weight, repeat)
+    return _even_contrast(rest, weight), weight
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture-fn
 def _shrink(image, size):
@@ -45,8 +102,8 @@ def texture(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     size:int=64, # side of the result
 )->np.ndarray: # (size,size) float32 in [-1.5,1.5]
-    "The grain of a surface, without light, lines and contrast"
-    return _grain(_shrink(image, size))
+    "The grain of a surface, without light, lines, contrast and what repeats"
+    return _grain(_shrink(image, size))[0]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #windows
 def _overlap_windows(
@@ -145,11 +202,8 @@ def _autocorrelation(
     reach:int=8, # largest lag, pixels
 )->np.ndarray: # (2·reach+1, 2·reach+1), 1 in the middle
     "How alike places are that lie so far apart"
-    side = 2*len(f)
-    def products(v): return np.fft.irfft2(abs(np.fft.rfft2(v, (side,side)))**2, (side,side))
-    mean = products(f*weight)/np.maximum(products(weight), 1)
-    mean = np.roll(mean, (reach,reach), (0,1))[:2*reach+1,:2*reach+1]
-    return mean/max(mean[reach,reach], 1e-9)
+    likeness = _self_likeness(f, weight)[0]
+    return np.roll(likeness, (reach,reach), (0,1))[:2*reach+1,:2*reach+1]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #own-grain
 class Grain(NamedTuple):
@@ -165,7 +219,8 @@ def own_grain(
     "The texture of an image without what stands out in it"
     grey = _shrink(image, size)
     weight = 1 - _stands_out(grey).astype(np.float32)
-    grain = _grain(grey, weight)*weight
+    grain,weight = _grain(grey, weight)
+    grain = grain*weight
     return Grain(grain, weight, _autocorrelation(grain, weight))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #grain-agreement

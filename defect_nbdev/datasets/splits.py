@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['CHANGED', 'SPLITS', 'MANIFEST_FORMAT', 'Fingerprints', 'fingerprints', 'find_overlaps', 'common_root',
-           'contradictions', 'name_contradictions', 'shared_background', 'find_metal', 'background_sentence',
-           'grouped_kfold', 'grouped_split', 'hold_out', 'set_aside', 'divide', 'Entry', 'SplitManifest',
-           'make_manifest', 'write_manifest', 'read_manifest', 'apply_manifest', 'Leak', 'leaks', 'known_parts',
-           'model_manifest', 'shared_classes', 'require_manifest']
+           'contradictions', 'name_contradictions', 'shared_background', 'possible_background', 'find_metal',
+           'background_sentence', 'possible_sentence', 'grouped_kfold', 'grouped_split', 'hold_out', 'set_aside',
+           'divide', 'Entry', 'SplitManifest', 'make_manifest', 'write_manifest', 'read_manifest', 'apply_manifest',
+           'Leak', 'leaks', 'known_parts', 'model_manifest', 'shared_classes', 'require_manifest']
 
 # %% ../../nbs/datasets/07_splits.ipynb #imports
 import hashlib
@@ -178,40 +178,53 @@ def name_contradictions(
 
 # %% ../../nbs/datasets/07_splits.ipynb #background-groups
 def _is_unshifted(overlap):
-    return overlap.turn==0 and max(abs(overlap.dy), abs(overlap.dx))<=.1
+    return overlap.turn==0 and max(abs(overlap.dy), abs(overlap.dx))<=.02
 
-def _most_alike(members, overlaps):
-    "Of some images the one that most others lie upon unshifted, and these others"
+def _unshifted_sets(members, overlaps):
+    "Of some images those that lie upon one of them unshifted, set by set, the largest first"
     alike = {int(k):{int(k)} for k in members}
     for o in overlaps:
         if o.i not in alike or o.j not in alike or not _is_unshifted(o): continue
         alike[o.i].add(o.j)
         alike[o.j].add(o.i)
-    return sorted(max(alike.values(), key=len))
+    left = set(alike)
+    while left:
+        largest = max((alike[k] & left for k in sorted(left)), key=len)
+        yield sorted(largest)
+        left -= largest
 
 def _unshifted_groups(prints, overlaps):
-    "Of each class that mostly shows one thing at one place: its name and those images"
+    "Of each class that mostly shows a few things at one place: its name and those images"
     labels = np.array([s.label for s in prints.samples])
     others = [o for o in overlaps if prints.pictures[o.i]!=prints.pictures[o.j]]
     for c in prints.samples.classes:
         own = np.flatnonzero(labels==c)
-        if not len(own): continue
-        largest = _most_alike(own, others)
-        if len(largest)>max(2, len(own)/2): yield c, largest
+        large = [s for s in _unshifted_sets(own, others) if len(s)>=max(2, len(own)/8)]
+        if 2*sum(map(len, large))>len(own): yield c, large
 
 # %% ../../nbs/datasets/07_splits.ipynb #shared-background
 def shared_background(
     prints:Fingerprints, # of a folder
     overlaps:list, # from `find_overlaps`
 )->tuple: # of str, classes; at least two, or none
-    "The classes most of whose images show one background at one place"
+    "The classes most of whose images show one of a few backgrounds at one place"
     found = dict(_unshifted_groups(prints, overlaps))
     if len(found)<2: return ()
-    class_of = {k:c for c,members in found.items() for k in members[:3]}
-    across = _same_metal(prints, sorted(class_of), is_turned=False).values()
-    tied = {class_of[k] for o in across for k in (o.i, o.j)
-            if _is_unshifted(o) and class_of[o.i]!=class_of[o.j]}
-    return tuple(c for c in found if c in tied)
+    set_of = {k:(c,n) for c,sets in found.items() for n,own in enumerate(sets) for k in own[:3]}
+    across = _same_metal(prints, sorted(set_of), is_turned=False).values()
+    tied = {set_of[k] for o in across for k in (o.i, o.j)
+            if _is_unshifted(o) and set_of[o.i][0]!=set_of[o.j][0]}
+    labels = Counter(s.label for s in prints.samples)
+    def count_tied(c): return sum(len(own) for n,own in enumerate(found[c]) if (c,n) in tied)
+    shared = tuple(c for c in found if 2*count_tied(c)>labels[c])
+    return shared if len(shared)>1 else ()
+
+def possible_background(
+    prints:Fingerprints, # of a folder
+    overlaps:list, # from `find_metal`
+)->tuple: # of str, classes; their pairs count
+    "The classes that alone show one thing at one place: a background or one part"
+    return tuple(c for c,sets in _unshifted_groups(prints, overlaps) if len(sets[0])>2)
 
 # %% ../../nbs/datasets/07_splits.ipynb #without-background
 def find_metal(
@@ -235,6 +248,15 @@ def background_sentence(
     return (f"shared background: most images of {', '.join(shared)} show the same background at "
             'the same place, so the images cannot tell whether a part was photographed twice; the '
             'numbers hold only if no part is on both sides of the split')
+
+def possible_sentence(
+    classes, # from `possible_background`
+)->str: # without a full stop; empty for none
+    "What a class that shows one thing at one place may be"
+    if not classes: return ''
+    return (f"most images of {', '.join(classes)} show the same at the same place: one part again "
+            'and again, or different parts before one background (a fixture); '
+            'they are taken for one part')
 
 # %% ../../nbs/datasets/07_splits.ipynb #grouped-kfold
 def grouped_kfold(
@@ -378,10 +400,13 @@ def _separate_whole_classes(samples, groups):
 # %% ../../nbs/datasets/07_splits.ipynb #divide
 def _grouped_parts(samples, groups, seed, whole):
     "Parts of images none of which is a test image, and a sentence"
-    judges = grouped_split([s.label for s in samples], groups, seed=seed)
-    how = f'a fifth of every class, no metal on both sides, seed {seed}'
+    labels = [s.label for s in samples]
+    judges = grouped_split(labels, groups, seed=seed)
+    few = ' (at least one image)' if min(Counter(labels).values())<5 else ''
+    otherwise = 'otherwise ' if whole else ''
+    how = f'a fifth of every class{few}, {otherwise}no metal on both sides, seed {seed}'
     if whole: how += (f"; not a fair test of {', '.join(whole)}, all whose images show one piece "
-                      'of metal and were split at random')
+                      'of metal or one background and were split at random')
     return ['validation' if judge else 'train' for judge in judges], how
 
 # %% ../../nbs/datasets/07_splits.ipynb #divide-fn
@@ -467,7 +492,8 @@ def _name_background(how, shared):
     names = ', '.join(shared)
     own = 'the validation part of the folder'
     if how.startswith(own): return f'split by folder, shared background ({names}){how[len(own):]}'
-    how = how.replace('no metal on both sides', 'otherwise no metal on both sides')
+    if 'otherwise' not in how:
+        how = how.replace('no metal on both sides', 'otherwise no metal on both sides')
     return f'{how}; shared background ({names}), so these classes were split at random'
 
 # %% ../../nbs/datasets/07_splits.ipynb #make-manifest-fn
