@@ -57,7 +57,7 @@ def _self_likeness(f, weight=None):
     return mean/max(mean[0,0], 1e-9), both/max(both[0,0], 1e-9)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #find-repeat
-def _find_repeat(f, weight=None, least=.35):
+def _find_repeat(f, weight=None):
     "The nearest lag (dy,dx) under which an image lies upon itself; None for steel"
     likeness,share = _self_likeness(f, weight)
     n = len(f)
@@ -65,7 +65,7 @@ def _find_repeat(f, weight=None, least=.35):
     is_far = np.maximum(abs(lag)[:,None], abs(lag))>n//8   # beyond the grain
     likeness = np.where(is_far & (share>=.25) & (lag[:,None]>=0), likeness, -1)
     highest = float(likeness.max())
-    if highest<least: return None
+    if highest<.3 + 5/n: return None   # among fewer pixels chance does more
     best = lag[np.argwhere(likeness>=highest - .1*abs(1-highest) - .001)]
     return min(best.tolist(), key=lambda s: (abs(s[0])+abs(s[1]), s))
 
