@@ -22,8 +22,9 @@ from .layouts import finding_lines, folder_record, read_samples
 from .leakage import strip_groups
 from .names import show_path
 from .scan import Finding
-from .splits import background_sentence, common_root, contradictions
-from .splits import find_metal, fingerprints
+from .splits import CHANGED, background_sentence, common_root, contradictions
+from .splits import find_metal, fingerprints, possible_background
+from .splits import possible_sentence
 
 # %% ../../nbs/datasets/08_audit.ipynb #count-leaked
 def leaked(
@@ -127,7 +128,9 @@ def audit(
         'per_class':_by_class(samples, twin, groups), 'with_twin':int(twin.sum()),
         'groups':len(set(groups)), 'pairs':len(overlaps), 'across':across,
         'duplicates':_duplicates(prints), 'contradictions':_doubtful_labels(prints),
-        'shared_background':list(shared), 'leak_on_disk':_part_leaks(overlaps, samples),
+        'shared_background':list(shared),
+        'possible_background':list(possible_background(prints, overlaps)),
+        'leak_on_disk':_part_leaks(overlaps, samples),
         'leak_random':random_leak(overlaps, n), 'boxes':_boxes(samples),
         'bits':depth.bits, 'depth':describe_depth(depth),
         'unreadable':list(samples.problems),
@@ -146,6 +149,7 @@ def _places(overlaps, first):
     "(dy, dx, quarter turns) of every image of a group, in the frame of the first one"
     neighbours = {}
     for o in overlaps:
+        if o.mirrored: continue   # a copy of the whole image shows nothing more
         neighbours.setdefault(o.i, []).append((o.j, o.dy, o.dx, o.turn))
         back = _rotate(-o.dy, -o.dx, -o.turn)
         neighbours.setdefault(o.j, []).append((o.i, *back, -o.turn))
@@ -168,7 +172,7 @@ def _extent(places):
     return corners.min(0), corners.max(0) + 1
 
 def mosaic(
-    samples, # N of Sample, of one size
+    samples, # N of Sample; the group in one size, but for smaller copies
     overlaps:list, # of Overlap between them
     first:int, # the image to begin with
     most:int=2000, # longest side of the result, pixels
@@ -184,9 +188,9 @@ def mosaic(
     width = max(x for _,x in corners.values()) + w
     sheet = np.full((height, width), 255, np.uint8)
     for k,(y,x) in corners.items():
-        image = np.ascontiguousarray(samples[k].read()[...,0])
-        if scale<1: image = cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
-        sheet[y:y+h,x:x+w] = np.rot90(image, places[k][2])
+        image = np.ascontiguousarray(np.rot90(samples[k].read()[...,0], places[k][2]))
+        if image.shape!=(h,w): image = cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
+        sheet[y:y+h,x:x+w] = image
     return sheet
 
 # %% ../../nbs/datasets/08_audit.ipynb #plot-groups
@@ -238,6 +242,14 @@ def _leak_lines(report):
     yield (f'a random 80/20 split: {mean:.0%} ± {spread:.0%} of the judging images would have '
            'a twin in training (20 draws)')
 
+# %% ../../nbs/datasets/08_audit.ipynb #doubtful-lines
+def _doubtful_lines(report):
+    "The files of a picture under several labels, and whether their pixels differ"
+    for own in report['contradictions']:
+        is_exact = any(own.keys()<=set(files) for files in report['duplicates'])
+        files = ', '.join(f'{file} ({label})' for file,label in own.items())
+        yield files if is_exact else files + CHANGED
+
 # %% ../../nbs/datasets/08_audit.ipynb #audit-words
 def _audit_lines(report):
     "An audit in words"
@@ -251,10 +263,10 @@ def _audit_lines(report):
     yield from _class_lines(report)
     duplicates = [' = '.join(files) for files in report['duplicates']]
     yield from _listed(duplicates or ['none'], 'exact duplicates')
-    doubtful = [', '.join(f'{file} ({label})' for file,label in own.items())
-                for own in report['contradictions']]
-    yield from _listed(doubtful, 'one picture under several labels, not used in training')
+    yield from _listed(list(_doubtful_lines(report)),
+                       'one picture under several labels, not used in training')
     if report['shared_background']: yield background_sentence(report['shared_background'])
+    if report['possible_background']: yield possible_sentence(report['possible_background'])
     yield from _leak_lines(report)
     boxes = report['boxes']
     if boxes['images']:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['texture', 'best_shifts', 'overlapping_parts', 'tile_agreement', 'Grain', 'own_grain', 'grain_agreement', 'Overlap',
-           'overlap_pairs', 'grain_points', 'candidate_pairs', 'strip_groups']
+           'overlap_pairs', 'lay_like', 'copy_agreement', 'picture_copies', 'grain_points', 'candidate_pairs',
+           'strip_groups']
 
 # %% ../../nbs/datasets/06_leakage.ipynb #imports
 from dataclasses import dataclass
@@ -23,16 +24,73 @@ def _mean(v, blur, weight):
     if weight is None: return blur(v)
     return blur(v*weight)/np.maximum(blur(weight), 1e-3)
 
-def _grain(f, weight=None):
-    "Grey values (n,n) without light, lines and contrast"
+def _without_lines(f, weight=None):
+    "Grey values (n,n) without light and lines"
     unit = len(f)/64
     line = 2*round(7*unit)+1
     def light(v): return cv2.GaussianBlur(v, (0,0), 1.5*unit)
     def column(v): return cv2.blur(v, (1,line))
     def row(v): return cv2.blur(v, (line,1))
     for blur in (light, column, row): f = f - _mean(f, blur, weight)
+    return f
+
+def _even_contrast(f, weight=None):
+    "Grey values (n,n) divided by their spread, clipped"
+    unit = len(f)/64
     spread = np.sqrt(_mean(f*f, lambda v: cv2.GaussianBlur(v, (0,0), 3*unit), weight))
     return np.clip(f/(spread+2), -1.5, 1.5) # below 2 grey values it is the sensor's noise
+
+# %% ../../nbs/datasets/06_leakage.ipynb #self-likeness
+def _products(v):
+    "Sums of products of an image with itself under every shift (2n,2n), none in the corner"
+    from scipy.fft import irfft2, rfft2 # slow: scipy
+    side = 2*len(v)
+    return irfft2(abs(rfft2(v, (side,side)))**2, (side,side))
+
+@lru_cache
+def _products_of_ones(n): return _products(np.ones((n,n), np.float32))
+
+def _self_likeness(f, weight=None):
+    "(autocorrelation (2n,2n), share of the image it rests on), by lag, none in the corner"
+    both = _products_of_ones(len(f)) if weight is None else _products(weight)
+    mean = _products(f if weight is None else f*weight)/np.maximum(both, 1)
+    return mean/max(mean[0,0], 1e-9), both/max(both[0,0], 1e-9)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #find-repeat
+def _find_repeat(f, weight=None):
+    "The nearest lag (dy,dx) under which an image lies upon itself; None for steel"
+    likeness,share = _self_likeness(f, weight)
+    n = len(f)
+    lag = (np.arange(2*n)+n)%(2*n) - n
+    is_far = np.maximum(abs(lag)[:,None], abs(lag))>n//8   # beyond the grain
+    likeness = np.where(is_far & (share>=.25) & (lag[:,None]>=0), likeness, -1)
+    highest = float(likeness.max())
+    if highest<.3 + 5/n: return None   # among fewer pixels chance does more
+    best = lag[np.argwhere(likeness>=highest - .1*abs(1-highest) - .001)]
+    return min(best.tolist(), key=lambda s: (abs(s[0])+abs(s[1]), s))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #without-repeats
+def _to_next(f, weight, repeat):
+    "(half the difference to the next repeat, where both have weight; that weight)"
+    rows,columns = np.indices(f.shape)
+    found,seen = np.zeros_like(f),np.zeros_like(f)
+    for sign in (-1, 1):   # forward where the image goes on, else back
+        y,x = rows + sign*repeat[0],columns + sign*repeat[1]
+        inside = (y>=0) & (x>=0) & (y<len(f)) & (x<len(f))
+        y,x = y.clip(0, len(f)-1),x.clip(0, len(f)-1)
+        found = np.where(inside, (f - f[y,x])/2, found)
+        seen = np.where(inside, weight*weight[y,x], seen)
+    return found*seen, seen
+
+def _grain(grey, weight=None, most=3):
+    "(grey values (n,n) without light, lines, contrast and what repeats; the weight left)"
+    rest = _without_lines(grey, weight)
+    for _ in range(most):   # what repeats in two ways, or not by whole pixels, goes by and by
+        repeat = _find_repeat(_even_contrast(rest, weight), weight)
+        if repeat is None: break
+        weight = np.ones_like(grey) if weight is None else weight
+        rest,weight = _to_next(rest, weight, repeat)
+    return _even_contrast(rest, weight), weight
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture-fn
 def _shrink(image, size):
@@ -44,8 +102,8 @@ def texture(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     size:int=64, # side of the result
 )->np.ndarray: # (size,size) float32 in [-1.5,1.5]
-    "The grain of a surface, without light, lines and contrast"
-    return _grain(_shrink(image, size))
+    "The grain of a surface, without light, lines, contrast and what repeats"
+    return _grain(_shrink(image, size))[0]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #windows
 def _overlap_windows(
@@ -144,11 +202,8 @@ def _autocorrelation(
     reach:int=8, # largest lag, pixels
 )->np.ndarray: # (2·reach+1, 2·reach+1), 1 in the middle
     "How alike places are that lie so far apart"
-    side = 2*len(f)
-    def products(v): return np.fft.irfft2(abs(np.fft.rfft2(v, (side,side)))**2, (side,side))
-    mean = products(f*weight)/np.maximum(products(weight), 1)
-    mean = np.roll(mean, (reach,reach), (0,1))[:2*reach+1,:2*reach+1]
-    return mean/max(mean[reach,reach], 1e-9)
+    likeness = _self_likeness(f, weight)[0]
+    return np.roll(likeness, (reach,reach), (0,1))[:2*reach+1,:2*reach+1]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #own-grain
 class Grain(NamedTuple):
@@ -164,7 +219,8 @@ def own_grain(
     "The texture of an image without what stands out in it"
     grey = _shrink(image, size)
     weight = 1 - _stands_out(grey).astype(np.float32)
-    grain = _grain(grey, weight)*weight
+    grain,weight = _grain(grey, weight)
+    grain = grain*weight
     return Grain(grain, weight, _autocorrelation(grain, weight))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #grain-agreement
@@ -193,6 +249,7 @@ class Overlap:
     dx:float # the same for the left edge and the width
     agreement:float # median correlation over the tiles of the overlap
     turn:int=0 # quarter turns (`np.rot90`) that lay the second like the first, before dy and dx
+    mirrored:bool=False # whether the second is mirrored (`np.fliplr`) before it is turned
     @property
     def share(self)->float: # of an image that both show
         "Size of the overlap"
@@ -334,6 +391,83 @@ def overlap_pairs(
     for block in _blocks(_check_labels(len(images), labels), pairs):
         for turn in turns: search.search(block, turn)
     return [search.found[pair] for pair in sorted(search.found)]
+
+# %% ../../nbs/datasets/06_leakage.ipynb #thumbnail
+_THUMBNAIL,_LOOK = 32,96 # sides of the images that propose and of those that decide, pixels
+
+def _thumbnail(image):
+    "(32,32) float32 of norm 1, without light; 0 for a blank image"
+    small = _shrink(image, _THUMBNAIL)
+    detail = small - cv2.GaussianBlur(small, (0,0), 4)
+    norm = np.linalg.norm(detail)
+    return detail/norm if norm>.5*_THUMBNAIL else np.zeros_like(detail)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #lay
+def lay_like(
+    image:np.ndarray, # (H,W,…)
+    turn:int, # quarter turns
+    mirrored:bool=False, # left and right change places first
+)->np.ndarray: # a view
+    "An image in the position of another, as an `Overlap` names it"
+    return np.rot90(image[:,::-1] if mirrored else image, turn)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
+def _lookalikes(
+    images, # N images
+    least:float=.9, # correlation of the thumbnails
+    most:int=8, # of the images after each, the most alike in one position
+    block:int=256, # images at a time
+): # yields (i, j, turn, mirrored), i<j
+    "Pairs of images whose thumbnails agree in one of eight positions"
+    if len(images)<2: return
+    small = np.stack([_thumbnail(images[k]) for k in range(len(images))])
+    first = small.reshape(len(small), -1)
+    for turn,mirrored in product(range(4), (False, True)):
+        second = np.stack([lay_like(v, turn, mirrored) for v in small]).reshape(first.shape)
+        for start in range(0, len(small), block):
+            alike = np.triu(first[start:start+block]@second.T, start+1)
+            top = np.argsort(-alike)[:,:most]
+            row,column = np.nonzero(np.take_along_axis(alike, top, 1)>=least)
+            for i,j in zip(row, top[row,column]): yield int(i+start), int(j), turn, mirrored
+
+# %% ../../nbs/datasets/06_leakage.ipynb #copy-agreement
+def _equalise(first, second):
+    "Two images (96,96) at the smaller one's resolution, of one mean and contrast"
+    h,w = np.minimum(first.shape[:2], second.shape[:2]).tolist()
+    def shrink(image):
+        image = np.ascontiguousarray(image)
+        if image.shape[:2]!=(h,w): image = cv2.resize(image, (w,h), interpolation=cv2.INTER_AREA)
+        return _shrink(image, _LOOK)
+    a,b = (v-v.mean() for v in map(shrink, (first, second)))
+    return a, b*(a.std()/max(b.std(), 1e-3))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #copy-agreement-fn
+def copy_agreement(
+    first:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
+    second:np.ndarray, # of any size, laid like the first
+)->float: # correlation of their detail; 0 where a place differs by more than JPEG makes it differ
+    "Whether two images are one picture"
+    a,b = _equalise(first, second)
+    def mean(v): return cv2.resize(v, (12,12), interpolation=cv2.INTER_AREA)
+    rough = np.minimum(*(mean(v*v) - mean(v)**2 for v in (a, b))).clip(0)
+    if (np.sqrt(mean((a-b)**2))>.4*(np.sqrt(rough)+3)).any(): return 0.
+    a,b = (v-cv2.GaussianBlur(v, (0,0), 4) for v in (a, b))
+    return float((a*b).sum()/np.sqrt((a*a).sum()*(b*b).sum() + 1e-9))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #picture-copies
+def picture_copies(
+    images, # grey (H,W) or RGB (H,W,3), uint8, of any sizes
+    least:float=.9, # `copy_agreement` of copies
+)->list: # of Overlap, each of the whole image; of many copies of one picture, not every pair
+    "Find pictures that were saved again, turned, mirrored or made smaller"
+    found,twins = {},_Twins(len(images))
+    for i,j,turn,mirrored in _lookalikes(images):
+        if twins.root(i)==twins.root(j): continue
+        agreement = copy_agreement(images[i], lay_like(images[j], turn, mirrored))
+        if agreement<least: continue
+        twins.add(i, j)
+        found[i,j] = Overlap(i, j, 0., 0., agreement, turn, mirrored)
+    return [found[pair] for pair in sorted(found)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #peaks
 def _peaks(strength, half, most):

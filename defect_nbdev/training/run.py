@@ -85,7 +85,7 @@ def _split_data(options, accelerator):
             write_manifest(own, manifest)
             report_problems(marked, out)
     notes = [f'learning from {len(train)} images, judged by {len(valid)} ({manifest.how})',
-             aside_note(marked), background_sentence(manifest.shared), unjudged_classes(valid)]
+             aside_note(marked), unjudged_classes(valid)]
     for note in notes:
         if note: accelerator.print(note)
     return manifest, train, valid, depth.bits
