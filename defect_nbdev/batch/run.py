@@ -24,6 +24,8 @@ from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
 from ..core.tables import excel_sign
+from ..datasets.layouts import finding_sentence
+from ..datasets.scan import Tally
 from ..inference.costs import read_costs
 from ..inference.inspector import load_inspector
 from ..monitoring.store import InspectionStore
@@ -72,10 +74,10 @@ def inspect_files(
 )->int: # how many files were inspected now, without those that were done before
     "Inspect every image of some paths"
     find = partial(find_images, paths, skip=results.out)
-    total = sum(1 for _ in find()) if bar else None
-    count,depths = 0,Counter()
+    total = sum(1 for _ in find(tally=Tally())) if bar else None
+    count,depths,tally = 0,Counter(),Tally()
     with progress_bar(total, show=bar, smoothing=.1) as progress:
-        pending = _pending(results, find(), progress)
+        pending = _pending(results, find(tally=tally), progress)
         answers = predict_files(results.inspector, pending, batch, readers, lanes, results.is_done)
         for group in _grouped(answers, 64, .5):
             for item in results.record(group):
@@ -87,6 +89,7 @@ def inspect_files(
             if bar: progress.total += _count_further_pages(group)
             progress.update(len(group))
     _tell_depths(depths, say)
+    if tally.findings: say(f'not used: {finding_sentence(tally.findings)}')
     return count
 
 # %% ../../nbs/batch/03_run.ipynb #print-error
