@@ -41,14 +41,17 @@ def comment_fields():
     comments = {}
     for _, text, tree in modules().values():
         for node in tree.body:
-            if isinstance(node, ast.ClassDef): comments[node.name] = field_comments(text, node)
+            if not isinstance(node, ast.ClassDef): continue
+            comments.setdefault(node.name, []).append(field_comments(text, node))
 
     def docments(symbol, **kw):
         fields = inspect.isclass(symbol) and (is_dataclass(symbol) or hasattr(symbol, '_fields'))
         if not fields: return known(symbol, **kw)
-        own = comments.get(symbol.__name__, {})
+        parameters = inspect.signature(symbol).parameters
+        # of several classes of one name, the one with these fields
+        own = max(comments.get(symbol.__name__, [{}]), key=lambda o: len(o.keys() & parameters))
         out = AttrDict()
-        for name, p in inspect.signature(symbol).parameters.items():
+        for name, p in parameters.items():
             out[name] = AttrDict(
                 docment=own.get(name), anno=p.annotation, default=p.default, kind=p.kind)
         return out
