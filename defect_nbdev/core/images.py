@@ -364,7 +364,8 @@ def _decode_whole(image, data, name, max_pixels):
     def decode(data): return np.asarray(Image.open(io.BytesIO(data)))
     if form=='JPEG' and image.mode in ('L', 'RGB') and ends_early(data, np.asarray(image), decode):
         _refuse_damaged(name, form, 'its coded data ends before the last row')
-    if form=='PNG' and len(np.unique(raw.pixels[-1]))==1 and lacks_rows(data):
+    last = np.asarray(image)[-1] # as it is stored: not turned, not put into colours
+    if form=='PNG' and (last==last[:1]).all() and lacks_rows(data):
         _refuse_damaged(name, form, 'its pixels end before the last row')
     _refuse_frames(image, data, name)
     deep = _deep_png(data)
