@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_PIXELS', 'CAMERA_BITS', 'BadImage', 'ManyPages', 'camera_bits', 'check_bits', 'to_uint8', 'to_rgb', 'check_rgb',
-           'RawImage', 'read_whole', 'split_page', 'read_raw', 'read_image', 'is_deep', 'resize_to', 'allocate_pixels']
+           'RawImage', 'split_page', 'read_raw', 'read_image', 'is_deep', 'resize_to', 'allocate_pixels']
 
 # %% ../../nbs/core/03_images.ipynb #imports
 import ctypes
@@ -407,7 +407,7 @@ def _open_unchanged(path):
         raise
     if _file_state(path)!=before: raise BadImage(changed)
 
-# %% ../../nbs/core/03_images.ipynb #read-whole
+# %% ../../nbs/core/03_images.ipynb #explain-reading
 @contextmanager
 def _explain_reading(path):
     "What the system says, in one sentence"
@@ -415,12 +415,6 @@ def _explain_reading(path):
     except BadImage: raise
     except (OSError, ValueError) as e:
         raise BadImage(f'{path}: cannot be read ({getattr(e, "strerror", None) or e}).') from None
-
-def read_whole(
-    path, # of an image, str or PathLike
-)->bytes: # its content
-    "Read a file that nobody is writing, or raise `BadImage` with one sentence"
-    with _explain_reading(path), _open_unchanged(Path(path)) as file: return file.read()
 
 # %% ../../nbs/core/03_images.ipynb #split-page
 def split_page(
