@@ -29,7 +29,8 @@ from .data import close_loader
 from .datasets.layouts import evenly_spaced
 from .loss import FocalLoss
 from .model import ScratchDetector, cell_offset
-from .training.distillation import DistillationModel, combined_distillation_loss
+from .training.distillation import DistillationModel, TeacherEnsemble
+from .training.distillation import combined_distillation_loss
 
 # %% ../nbs/03_train.ipynb #param-groups
 def _depth(name):
@@ -133,7 +134,7 @@ class Trainer:
         train_loader, # from `make_loader(..., train=True)`
         valid_loader, # from `make_loader`
         config:TrainConfig=TrainConfig(), # the training's numbers
-        teacher:ScratchDetector|None=None, # a trained model with the same classes
+        teacher:TeacherEnsemble|None=None, # trained models with the same classes
         accelerator:Accelerator|None=None, # decides device and number of processes
     ):
         self.config,self.history,self.steps = config,[],0
@@ -174,6 +175,7 @@ def student(self:Trainer)->ScratchDetector: # without its teacher's translator a
 @patch
 def forward(self:Trainer,
     x:Tensor, # images (B,3,H,W), channels last
+    teacher_x:Tensor, # the same as the teacher sees them
 )->tuple: # (student's outputs, teacher's outputs) as from `DistillationModel`; else (logits, None)
     "The only part that runs in fewer bits"
     bf16 = self.config.precision=='bf16'
@@ -181,16 +183,17 @@ def forward(self:Trainer,
         outputs = self.model(x)
         if self.teacher is None: return outputs.float(), None
         model = self.accelerator.unwrap_model(self.model)
-        with torch.no_grad(): return outputs, model.teacher_outputs(self.teacher, x)
+        return outputs, model.teacher_outputs(self.teacher, teacher_x)
+
 
 # %% ../nbs/03_train.ipynb #lesson-loss
 @patch
 def compute_loss(self:Trainer,
-    x:Tensor, # images (B,3,H,W), channels last
+    views:list, # images (B,3,H,W), channels last: for the student, and last for the teacher
     targets:list, # of (share of the loss, class indices (B,))
 )->tuple: # (loss, a scalar with gradient; logits (B,C))
     "Focal loss, mixed with the distance to the teacher where there is one"
-    outputs,teacher_outputs = self.forward(x)
+    outputs,teacher_outputs = self.forward(views[0], views[-1])
     logits = (outputs if teacher_outputs is None else outputs[0]).float()
     loss = sum(share*self.loss(logits, y) for share,y in targets)
     if teacher_outputs is None: return loss, logits
@@ -198,9 +201,10 @@ def compute_loss(self:Trainer,
     distance = combined_distillation_loss(outputs, teacher_outputs)
     return (1-share)*loss + share*distance, logits
 
+
 # %% ../nbs/03_train.ipynb #mixed
 def mixup(
-    x:Tensor, # images (B,3,H,W)
+    x:Tensor, # images (B,3,H,W), or views (B,V,3,H,W) of each, which are blended alike
     y:Tensor, # class indices (B,)
     strength:float, # Beta distribution's parameter, above 0
 )->tuple: # (images, list of (share, class indices (B,)))
@@ -224,13 +228,13 @@ def progressive_size(
 # %% ../nbs/03_train.ipynb #train-step
 @patch
 def step(self:Trainer,
-    x:Tensor, # images (B,3,H,W)
+    x:Tensor, # images (B,3,H,W), or two views (B,2,3,H,W) from `PairedTransform`
     y:Tensor, # class indices (B,)
 )->tuple: # (loss, number right), floats
     "One batch: a step of the optimizer, or a part of one"
-    x,targets = self._augment_batch(x, y)
+    views,targets = self._augment_batch(x, y)
     with self.accelerator.accumulate(self.model):
-        loss,logits = self.compute_loss(x.contiguous(memory_format=torch.channels_last), targets)
+        loss,logits = self.compute_loss(views, targets)
         self.accelerator.backward(loss)
         if self.accelerator.sync_gradients:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
@@ -245,11 +249,14 @@ def step(self:Trainer,
 # %% ../nbs/03_train.ipynb #train-step-parts
 @patch
 def _augment_batch(self:Trainer, x, y):
-    "Progressive resizing and mixup: (images, list of (share, class indices))"
+    "Progressive resizing and mixup: (list of views (B,3,H,W), list of (share, class indices))"
     config,side = self.config,x.shape[-1]
     size = progressive_size(side, self.progress['epoch'], config.epochs, config.grow)
-    if size<side: x = F.interpolate(x, (size,size), mode='bilinear', antialias=True)
-    return mixup(x, y, config.mixup) if config.mixup else (x, [(1., y)])
+    x,targets = mixup(x, y, config.mixup) if config.mixup else (x, [(1., y)])
+    views = x.unbind(1) if x.ndim==5 else (x,)
+    if size<side: views = [F.interpolate(v, (size,size), mode='bilinear', antialias=True)
+                           for v in views]
+    return [v.contiguous(memory_format=torch.channels_last) for v in views], targets
 
 @patch
 def _end_step(self:Trainer):

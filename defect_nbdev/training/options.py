@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RUN_FORMAT', 'aside_note', 'require_classes', 'train_valid', 'check_class_counts', 'unjudged_classes', 'read_parts',
-           'report_problems', 'typical_side', 'fill_defaults', 'check_options', 'begun_options', 'resume_options',
-           'is_first_process', 'settle_options']
+           'report_problems', 'typical_side', 'fill_defaults', 'teacher_folders', 'check_options', 'begun_options',
+           'resume_options', 'is_first_process', 'settle_options']
 
 # %% ../../nbs/training/06_options.ipynb #imports
 import json
@@ -176,12 +176,21 @@ def fill_defaults(
         'balanced':_is_unbalanced(samples)}
     return AttrDict({k:chosen.get(k) if v is None else v for k,v in options.items()})
 
+# %% ../../nbs/training/06_options.ipynb #teacher-folders
+def teacher_folders(
+    teacher:str|None, # the option: a model's folder, or several with commas between
+)->list: # of str
+    "The folders of the models that teach"
+    return [name.strip() for name in (teacher or '').split(',') if name.strip()]
+
+
 # %% ../../nbs/training/06_options.ipynb #check-options
 _LEAST = {'epochs':1, 'size':32, 'batch':2, 'workers':0, 'patience':0, 'accumulate':1, 'freeze':0,
           'gamma':0, 'mixup':0, 'seed':0, 'save_every':0}
 _MOST = {'workers':256}
 _KNOWN = {'precision':('fp32', 'bf16'), 'split':SPLITS, 'augment':tuple(AUGMENTS),
-          'normalize':('image', 'fixed'), 'keep':('best', 'last')}
+          'normalize':('image', 'fixed'), 'keep':('best', 'last'),
+          'teacher_view':('same', 'clean')}
 
 def check_options(
     options:AttrDict, # from `fill_defaults`
@@ -214,9 +223,18 @@ def _check_shares(options):
         if not is_right: raise ValueError(f'{name} is {options[name]}; give a number {limits}.')
 
 def _check_files(options):
-    "Refuse a split or a teacher that cannot be read, before anything is downloaded"
+    "Refuse a split or a teacher that cannot be used, before anything is downloaded"
     if options.manifest: read_manifest(options.manifest)
-    if options.teacher: load_config(options.teacher)
+    for folder in teacher_folders(options.teacher): _check_teacher(folder, options.normalize)
+    if options.teacher_view=='clean' and not options.teacher:
+        raise ValueError('teacher_view clean says what a teacher sees; give --teacher too.')
+
+def _check_teacher(folder, normalize):
+    "Refuse a teacher that sees other pixels than its student"
+    own = load_config(folder).preprocess.normalize
+    if own==normalize: return
+    raise ValueError(f'{folder}: learned from images normalised by the rule {own}, its student '
+                     f'would by {normalize}; give --normalize {own}.')
 
 # %% ../../nbs/training/06_options.ipynb #read-run
 RUN_FORMAT = 2 # raised when another version of this package could misread a run.json
@@ -227,7 +245,8 @@ def _read_run(path):
     "(options, format) of a run.json; some options are younger than the others"
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
-        younger = {'keep':'best', 'bits':None, 'excel':False, 'decimal_comma':False}
+        younger = {'keep':'best', 'bits':None, 'excel':False, 'decimal_comma':False,
+                   'teacher_view':'same'}
         return {**younger, **record['options']}, int(record['format'])
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: damaged ({e}).') from None

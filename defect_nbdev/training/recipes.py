@@ -55,10 +55,12 @@ def _stage_options(options, folders, imagenet):
     "A stage's options with the names of earlier stages replaced by their folders"
     options = dict(options)
     for key in ('weights', 'teacher'):
-        if options.get(key) in folders: options[key] = str(folders[options[key]])
+        names = (options.get(key) or '').split(',')
+        if options.get(key): options[key] = ','.join(str(folders.get(o, o)) for o in names)
     if options.pop('imagenet', False):
         options |= {'weights':imagenet} if imagenet else {'pretrained':True}
     return options
+
 
 # %% ../../nbs/training/09_recipes.ipynb #run-recipe
 def retrain(

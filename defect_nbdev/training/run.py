@@ -23,7 +23,8 @@ from ..core.files import write_text
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import excel_sign, write_table
-from ..data import AUGMENTS, Preprocess, SteelDataset, balanced_weights, decode_images
+from ..data import AUGMENTS, PairedTransform, Preprocess, SteelDataset
+from ..data import balanced_weights, decode_images
 from ..data import close_loader, eval_transform, make_loader, train_transform
 from ..datasets.depth import describe_depth, measure_depth
 from ..datasets.layouts import Samples, class_indices, evenly_spaced, folder_record
@@ -33,10 +34,11 @@ from ..datasets.splits import SplitManifest, background_sentence, leaks, write_m
 from ..model import ModelConfig, load_config, load_model, save_model
 from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
+from .distillation import TeacherEnsemble
 from .learning_rate import lr_range_test, plot_lr_range
 from .options import RUN_FORMAT, aside_note, is_first_process, read_parts
 from .options import report_problems, require_classes, settle_options
-from .options import train_valid
+from .options import teacher_folders, train_valid
 from .options import unjudged_classes
 from .plots import plot_confusion, plot_history
 from .start import start_model
@@ -96,7 +98,8 @@ def _make_loaders(options, train, valid, preprocess, augment):
     train,train_images = decode_images(train, options.size)
     valid,valid_images = decode_images(valid, options.size)
     y_train,y_valid = (class_indices(part, train.classes) for part in (train, valid))
-    transform,seed = train_transform(preprocess, augment),options.seed
+    make_transform = PairedTransform if options.teacher_view=='clean' else train_transform
+    transform,seed = make_transform(preprocess, augment),options.seed
     train_data = SteelDataset(train_images, y_train, transform, seed)
     valid_data = SteelDataset(valid_images, y_valid, eval_transform(preprocess))
     weights = balanced_weights(y_train) if options.balanced else None
@@ -113,6 +116,11 @@ def _weights_record(path):
     return {'name':name, 'backbone':config.backbone, 'size':config.preprocess.size,
             **config.training}
 
+def _teachers_record(teacher):
+    "The record of a teacher, a list of several, None without"
+    records = [_weights_record(folder) for folder in teacher_folders(teacher)]
+    return records if len(records)>1 else records[0] if records else None
+
 # %% ../../nbs/training/07_run.ipynb #training-record
 def training_record(
     options:AttrDict, # from `settle_options`
@@ -123,14 +131,14 @@ def training_record(
 )->dict: # for a model's config.json
     "How a model is made"
     train,valid = parts
-    same = {name:options[name] for name in ('keep', 'batch', 'balanced', 'augment')}
+    same = {name:options[name] for name in ('keep', 'batch', 'balanced', 'augment', 'teacher_view')}
     return {
         **asdict(config), **same, 'processes':accelerator.num_processes,
         'data':Path(options.data).resolve().name, 'layout':train.layout, 'split':manifest.how,
         'n_train':len(train), 'n_valid':len(valid), **folder_record(train),
         'weights':_weights_record(options.weights),
         'pretrained':bool(options.pretrained) and options.weights is None,
-        'teacher':_weights_record(options.teacher), 'device':str(accelerator.device)}
+        'teacher':_teachers_record(options.teacher), 'device':str(accelerator.device)}
 
 # %% ../../nbs/training/07_run.ipynb #training-run
 @dataclass
@@ -158,6 +166,11 @@ def _initial_model(options):
     return start_model(options.backbone, classes, pretrained, weights, options.attention)
 
 # %% ../../nbs/training/07_run.ipynb #prepare-training
+def _load_teachers(teacher, classes):
+    "The models that teach; None without"
+    models = [load_model(folder, classes)[0] for folder in teacher_folders(teacher)]
+    return TeacherEnsemble(models) if models else None
+
 def prepare_run(
     options:AttrDict, # from `settle_options`
 )->TrainingRun: # ready for its first step
@@ -171,7 +184,7 @@ def prepare_run(
     manifest,train,valid,bits = _split_data(options, accelerator)
     preprocess = Preprocess(size=options.size, normalize=options.normalize, bits=bits)
     augment = AUGMENTS[options.augment]
-    teacher = options.teacher and load_model(options.teacher, train.classes)[0]
+    teacher = _load_teachers(options.teacher, train.classes)
     loaders = _make_loaders(options, train, valid, preprocess, augment)
     trainer = Trainer(model, *loaders, config, teacher, accelerator)
     record = training_record(options, config, manifest, (train, valid), accelerator)
@@ -294,9 +307,11 @@ def to_end(self:TrainingRun)->dict|None: # from `fair_metrics`; None in all but 
 def _write_run(path, options):
     "run.json"
     absolute = {}
-    for name in ('data', 'weights', 'teacher', 'manifest'):
+    for name in ('data', 'weights', 'manifest'):
         value = options[name]
         absolute[name] = value and str(find_model(value).resolve())
+    teachers = [str(find_model(folder).resolve()) for folder in teacher_folders(options.teacher)]
+    absolute['teacher'] = ','.join(teachers) or None
     record = {'format':RUN_FORMAT, 'options':{**options, **absolute}}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

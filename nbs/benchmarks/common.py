@@ -1,5 +1,6 @@
 """What several benchmarks share: their options, their JSON files, statistics, and the machine."""
 import argparse
+import hashlib
 import json
 import platform
 import re
@@ -10,12 +11,21 @@ from statistics import median
 from defect_nbdev.core.files import write_text
 
 NEU_FOLDER = '../shared/neu-det' # where NEU-DET lies, as seen from the project's top folder
+PHOTOGRAPHS_FOLDER = '../shared/photographs' # ordinary photographs, a folder for each kind
 
 
 def make_parser(doc):
     "A parser whose help is a script's docstring"
     formatter = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(description=doc, formatter_class=formatter)
+
+
+def strangers_among(kinds, seed=0):
+    """The fifth of the kinds of photographs that nothing learns from, so that they can be
+    strangers: those whose name, with the seed, hashes lowest"""
+    def hashed(kind):
+        return hashlib.sha256(f'{seed}:{kind}'.encode()).hexdigest()
+    return sorted(sorted(kinds, key=hashed)[:round(len(kinds)/5)])
 
 
 def json_beside(script, name=None):

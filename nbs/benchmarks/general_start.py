@@ -21,7 +21,6 @@ averaged weights under timm's names, in half precision, for `defect_train --back
 """
 import argparse
 import copy
-import hashlib
 import importlib.util
 import json
 import math
@@ -38,6 +37,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
+from common import strangers_among
 from defect_nbdev.core.weights import load_backbone_weights
 from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 from defect_nbdev.model import Backbone
@@ -61,13 +61,6 @@ STRANGERS = {
 
 # Pictures
 
-def leave_aside(kinds, seed):
-    "The fifth of the kinds that stay strangers: those whose name, with the seed, hashes lowest"
-    def hashed(kind):
-        return hashlib.sha256(f'{seed}:{kind}'.encode()).hexdigest()
-    return sorted(sorted(kinds, key=hashed)[:round(len(kinds)/5)])
-
-
 def read_rgb(path):
     "An image file as (H,W,3) uint8 RGB, its short side at most twice the view's"
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -82,7 +75,7 @@ def read_rgb(path):
 def read_photographs(folder, seed):
     "(images to learn from, images that measure, kinds learned, kinds left aside)"
     kinds = sorted(d.name for d in Path(folder).iterdir() if d.is_dir())
-    aside = leave_aside(kinds, seed)
+    aside = strangers_among(kinds, seed)
     learned = [k for k in kinds if k not in aside]
     files = [f for k in learned for f in sorted((Path(folder)/k).iterdir())]
     order = np.random.default_rng(seed).permutation(len(files))

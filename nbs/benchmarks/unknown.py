@@ -6,10 +6,11 @@ turn as the unknown one.
         --manifest MODEL/split.json
 
 The first measures saved models (folders or names, with their split.json) with four unknown-scores
-on images of other textures, photographs, text, noise, surfaces without anything, and, apart,
-generated steel. A score remembers the images the model learned from; the known images are its
-validation part. AUROC and false alarms need no threshold, so all of them count. The threshold is
-set on one half of them and judged on the other, halves that share no metal, both ways, five times.
+on images of other textures, photographs (among them 400 of whole kinds of objects that no
+training ever uses), text, noise, surfaces without anything, and, apart, generated steel. A score
+remembers the images the model learned from; the known images are its validation part. AUROC and
+false alarms need no threshold, so all of them count. The threshold is set on one half of them and
+judged on the other, halves that share no metal, both ways, five times.
 The second trains a small network without one class, six times, and asks whether the left-out class
 is unknown to it. scikit-image must be installed: the pictures in its package, and scikit-learn's,
 are the photographs and textures. What is measured goes into unknown.json beside this file, model
@@ -33,7 +34,10 @@ from accelerate.utils import set_seed
 import defect_nbdev.model
 import defect_nbdev.uncertainty.confidence
 import defect_nbdev.uncertainty.fit
-from common import NEU_FOLDER, json_beside, make_parser, make_trainer, read_json, update_json
+from common import (
+    NEU_FOLDER, PHOTOGRAPHS_FOLDER, json_beside, make_parser, make_trainer, read_json,
+    strangers_among, update_json,
+)
 from defect_nbdev.core.files import file_sha256
 from defect_nbdev.core.images import read_image, to_rgb
 from defect_nbdev.core.models import find_model
@@ -107,6 +111,22 @@ def crop_grey_photograph(rng, i):
 
 def crop_photograph(rng, i):
     return random_crop(rng, COLOURED[i%len(COLOURED)])
+
+
+@lru_cache(None)
+def object_files():
+    "Photographs of the kinds that nothing learns from, in an order that mixes the kinds"
+    folder = Path(PHOTOGRAPHS_FOLDER)
+    if not folder.is_dir():
+        raise SystemExit(f'{folder}: no photographs here; they are a part of the strangers.')
+    kinds = strangers_among(kind.name for kind in folder.iterdir() if kind.is_dir())
+    files = [file for kind in kinds for file in sorted((folder/kind).iterdir())]
+    return [files[k] for k in np.random.default_rng(0).permutation(len(files))]
+
+
+def photograph_object(rng, i):
+    image = read_image(object_files()[i])
+    return cv2.resize(to_grey(image), (SIDE,SIDE), interpolation=cv2.INTER_LINEAR)
 
 
 def draw_text(rng, i):
@@ -196,7 +216,8 @@ UNKNOWN = { # name -> (how many, a function that makes one)
     'pink noise':(50, draw_pink_noise),
     'salt and pepper':(50, draw_salt_and_pepper),
     'flat':(50, draw_flat),
-    'gradients':(50, draw_gradient)}
+    'gradients':(50, draw_gradient),
+    'photographed objects, grey':(400, photograph_object)}
 GENERATED = { # steel, but not NEU's: reported apart
     'generated clean steel':(100, draw_clean_steel),
     'generated defects':(102, draw_defect)}
