@@ -114,8 +114,8 @@ AUGMENTS = {
         noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3,
         brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2),
     'robust':Augment(
-        geometry_p=.1, noise=.12, noise_p=.35, blur=41, blur_p=.35, zoom=1., zoom_p=.35,
-        brightness=.5, contrast=.95, gamma=2., light_p=.3)}
+        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, blur_p=.3, zoom=1., zoom_p=.3,
+        brightness=.5, contrast=.95, gamma=2., light_p=.2)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
 def _geometry(size, aug):

@@ -51,6 +51,17 @@ def read_recipe(
     return stages
 
 # %% ../../nbs/training/09_recipes.ipynb #stage-options
+_WEIGHTS = '.safetensors','.pth','.pt','.bin' # ends of files with weights
+
+def _imagenet_file(imagenet, backbone):
+    "The file of a backbone's ImageNet weights: the one that was given, or that of its name"
+    if not Path(imagenet).is_dir(): return imagenet
+    names = [backbone + suffix for suffix in _WEIGHTS]
+    found = [Path(imagenet)/name for name in names if (Path(imagenet)/name).is_file()]
+    if found: return str(found[0])
+    raise ValueError(f'{imagenet}: holds no ImageNet weights of {backbone}; they go by the name '
+                     f'{names[0]} or {names[1]}.')
+
 def _stage_options(options, folders, imagenet):
     "A stage's options with the names of earlier stages replaced by their folders"
     options = dict(options)
@@ -58,7 +69,9 @@ def _stage_options(options, folders, imagenet):
         names = (options.get(key) or '').split(',')
         if options.get(key): options[key] = ','.join(str(folders.get(o, o)) for o in names)
     if options.pop('imagenet', False):
-        options |= {'weights':imagenet} if imagenet else {'pretrained':True}
+        backbone = options.get('backbone', 'resnet50')
+        weights = imagenet and _imagenet_file(imagenet, backbone)
+        options |= {'weights':weights} if imagenet else {'pretrained':True}
     return options
 
 
@@ -68,7 +81,7 @@ def retrain(
     data, # the folder with the images
     out, # folder for the model; the stages before the last go to `stages` inside it
     manifest, # file of the split
-    imagenet=None, # file with the ImageNet weights; timm's are downloaded without
+    imagenet=None, # file of ImageNet weights, or folder of several; None: timm's, downloaded
     **free, # options of `defect_train` that change no weight: workers, excel, decimal_comma
 ):
     "Run a recipe, going on where it was stopped"
@@ -88,7 +101,7 @@ def defect_retrain(
     model:str, # folder or name of a model with a recipe
     data:str, # the folder with the images it learned from
     out:str='runs/again', # folder for the new model
-    imagenet:str=None, # file with the backbone's ImageNet weights (timm's, downloaded)
+    imagenet:str=None, # ImageNet weights: a file, or a folder with BACKBONE.pth (downloaded)
     workers:int=None, # processes that prepare batches (the recipe's, or one per core but one)
     excel:store_true=False, # write history.csv as Excel expects it: UTF-8 with a mark
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
