@@ -125,12 +125,6 @@ def _through_attention(model, s, a):
     return d.unflatten(0, s.shape[:2]).unbind(2)
 
 # %% ../nbs/04_gradcam.ipynb #head-gradient-fn
-def _output_weights(model, target, logits):
-    "The last layer's rows of the classes that are explained: (B,T,H), or (T,H) for all of them"
-    weight = model.head[5].weight.float()
-    # indices for each image would be the same numbers, and OpenVINO mixes them up in some graphs
-    return weight if target=='all' else weight[target_classes(target, logits)]
-
 @torch.no_grad()
 def head_gradient(
     model:ScratchDetector, # on the same device as the features, in any mode
@@ -144,8 +138,9 @@ def head_gradient(
     f = _checked_features(f)
     a,hidden,logits = _through_head(model, f)
     is_on = (hidden>0)[:,None]
-    by_hidden = _output_weights(model, target, logits)*is_on # (B,T,H)
-    q = by_hidden@model.head[3].weight.float()/a[0].numel() # (B,T,C)
+    by_hidden = model.head[5].weight.float()[target_classes(target, logits)]*is_on # (B,T,H)
+    # doubled, which rounds nothing: in some graphs OpenVINO takes one square weight for its transpose
+    q = by_hidden@(2*model.head[3].weight.float())/(2*a[0].numel()) # (B,T,C)
     s = torch.einsum('btc,bcij->btij', q, f)
     by_mean,by_max = _through_attention(model, s, a)
     top = (f==f.amax(1, keepdim=True)).float()

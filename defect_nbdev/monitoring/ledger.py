@@ -69,7 +69,7 @@ def _format_lines(rows):
 def _replay(store, id, model, engine):
     if model is None:
         raise ValueError('a replay needs the model that decided; give it with --model.')
-    views = store[id].get('views', 1) # as many as decided
+    views = store[id].get('views') # as many as decided
     replayed:Replay = store.replay(id, load_inspector(model, engine=engine, views=views))
     print(replayed)
     return not replayed.same
