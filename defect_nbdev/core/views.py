@@ -15,10 +15,8 @@ class View(NamedTuple):
     rows:bool # the order of the rows is reversed
     columns:bool # the order of the columns is reversed
 
-_TURNS = View(False, False, False),View(True, True, False),View(False, True, True), \
-    View(True, False, True)
-_MIRRORED = View(False, False, True),View(True, False, False),View(False, True, False), \
-    View(True, True, True)
+_TURNS = tuple(View(*map(bool, flags)) for flags in ((0,0,0), (1,1,0), (0,1,1), (1,0,1)))
+_MIRRORED = tuple(view._replace(columns=not view.columns) for view in _TURNS)
 VIEWS = {1:_TURNS[:1], 4:_TURNS, 8:_TURNS + _MIRRORED} # number of views -> the views
 
 # %% ../../nbs/core/16_views.ipynb #check-views
