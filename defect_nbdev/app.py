@@ -14,12 +14,14 @@ from fastcore.script import bool_arg, store_true
 
 from .core.cli import command, is_installed, stop_on_signal
 from .core.tables import excel_sign
+from .core.views import check_views
 
 # %% ../nbs/05_app.ipynb #check-options
-def _check_options(model, host, port, certfile, keyfile, max_size, queue, mcp):
+def _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp):
     "Refuse what cannot work, before anything is loaded"
     from defect_nbdev.web.server import check_listen, check_tls # slow: Starlette, uvicorn
     from defect_nbdev.web.service import check_model # slow: OpenCV, SciPy
+    check_views(views)
     check_listen(host, port)
     check_tls(certfile, keyfile)
     check_model(model)
@@ -36,11 +38,11 @@ def _has_desktop():
     return bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
 
 # %% ../nbs/05_app.ipynb #serve
-def _serve(model, engine, browser, root_path, **options):
+def _serve(model, engine, views, browser, root_path, **options):
     "Show the page, load the model, and wait for Ctrl-C or SIGTERM"
     from defect_nbdev.web.page import open_app # slow: Gradio
     from defect_nbdev.web.service import make_loader # slow: OpenCV, SciPy
-    load,workers = make_loader(model, engine)
+    load,workers = make_loader(model, engine, views)
     stop = stop_on_signal()
     with open_app(load, model, workers=workers, root_path=root_path, **options) as (url,service):
         print(f'inspector on {url}{root_path} (stop with Ctrl-C)', flush=True)
@@ -55,6 +57,8 @@ def _serve(model, engine, browser, root_path, **options):
 def main(
     model:str=None, # a model's folder, a shipped model's name, or a file from defect_export
     engine:str=None, # torch, onnx or openvino; None for what reads the model
+    views:int=None, # of each image, whose mean is answered: 1, 4 or 8, which takes as many times as
+    # long; None for 1, or for those that an exported file has
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in
     port:int=7860, # port to listen on; 0 for any that is free
     browser:bool_arg=True, # open the page in the browser, where there is a desktop
@@ -70,9 +74,9 @@ def main(
     mcp:store_true=False, # be an MCP server too (pip install 'defect_nbdev[mcp]')
 ):
     "Open the inspector's page"
-    _check_options(model, host, port, certfile, keyfile, max_size, queue, mcp)
-    _serve(model, engine, browser, root_path, ledger=ledger, mcp=mcp, host=host, port=port,
-           certfile=certfile, keyfile=keyfile, max_upload=max_size*2**20, queue=queue,
+    _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp)
+    _serve(model, engine, views, browser, root_path, ledger=ledger, mcp=mcp, host=host,
+           port=port, certfile=certfile, keyfile=keyfile, max_upload=max_size*2**20, queue=queue,
            passwords=_read_auth(auth),
            excel=excel_sign('csv', excel, decimal_comma))
 

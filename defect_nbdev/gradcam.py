@@ -125,6 +125,14 @@ def _through_attention(model, s, a):
     return d.unflatten(0, s.shape[:2]).unbind(2)
 
 # %% ../nbs/04_gradcam.ipynb #head-gradient-fn
+def _through_linear(by_output, layer):
+    "The derivative by a linear layer's inputs, from that by its outputs"
+    weight = layer.weight.float()
+    if weight.shape[0]!=weight.shape[1]: return by_output@weight
+    # in some graphs OpenVINO takes a square weight for its transpose; twice the weight is another
+    # constant, and rounds nothing
+    return by_output@(2*weight)/2
+
 @torch.no_grad()
 def head_gradient(
     model:ScratchDetector, # on the same device as the features, in any mode
@@ -139,7 +147,7 @@ def head_gradient(
     a,hidden,logits = _through_head(model, f)
     is_on = (hidden>0)[:,None]
     by_hidden = model.head[5].weight.float()[target_classes(target, logits)]*is_on # (B,T,H)
-    q = by_hidden@model.head[3].weight.float()/a[0].numel() # (B,T,C)
+    q = _through_linear(by_hidden, model.head[3])/a[0].numel() # (B,T,C)
     s = torch.einsum('btc,bcij->btij', q, f)
     by_mean,by_max = _through_attention(model, s, a)
     top = (f==f.amax(1, keepdim=True)).float()

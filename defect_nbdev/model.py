@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'Backbone', 'make_backbone', 'resnet14', 'grow_backbone', 'SpatialAttention', 'make_head', 'ScratchDetector',
-           'stride8_level', 'pooled_embedding', 'embedding_widths', 'predict_batches', 'cell_offset',
+           'stride8_level', 'pooled_embedding', 'embedding_widths', 'predict_batches', 'ViewAverage', 'cell_offset',
            'package_versions', 'ModelConfig', 'save_model', 'load_config', 'load_model']
 
 # %% ../nbs/01_model.ipynb #imports
@@ -28,6 +28,7 @@ from .core.cli import installed_versions
 from .core.faults import advise, is_of_system
 from .core.files import is_number, write_text
 from .core.models import find_model
+from .core.views import VIEWS, split_views, stack_views, turn
 from .core.weights import load_backbone_weights, write_tensors
 from .data import Preprocess, eval_transform
 
@@ -290,19 +291,38 @@ def predict_batches(
     preprocess:Preprocess, # the model's
     images, # iterable of uint8 images (H,W,3), of any sizes
     batch:int=32, # images at a time
-)->tuple: # (logits (N,C), embedding (N,E+C')), float32, on the CPU
+    views:int=1, # of each image, V: one of `core.views.VIEWS`
+)->tuple: # (logits (N,C), embedding (N,E+C')), float32, on the CPU; (N,V,·) of several views
     "A model's logits and embeddings of images"
     transform = eval_transform(preprocess)
     device = next(model.parameters()).device
     logits,embeddings = [],[]
-    for chunk in chunked(images, batch):
+    for chunk in chunked(images, max(1, batch//views)):
         x = torch.stack([transform(image=image)['image'] for image in chunk])
-        x = x.to(device, memory_format=torch.channels_last)
+        x = stack_views(x, views).to(device, memory_format=torch.channels_last)
         features,embedding = model.forward_features(x)
-        logits.append(model.classify(features).float().cpu())
-        embeddings.append(embedding.cpu())
+        logits.append(split_views(model.classify(features).float().cpu(), views))
+        embeddings.append(split_views(embedding.cpu(), views))
     if not logits: raise ValueError('there are no images to answer for.')
     return torch.cat(logits), torch.cat(embeddings)
+
+# %% ../nbs/01_model.ipynb #view-average
+class ViewAverage(nn.Module):
+    "A model whose logits are the mean over turned and mirrored views"
+    def __init__(self,
+        model:ScratchDetector, # that sees one view at a time
+        views:int, # of each image: one of `core.views.VIEWS`
+    ):
+        super().__init__()
+        self.model,self.views = model,views
+    def forward(self,
+        x:Tensor, # images (B,3,S,S), normalised
+    )->Tensor: # logits (B,n_classes)
+        layout = torch.channels_last
+        answers = [self.model(turn(x, view).contiguous(memory_format=layout))
+                   for view in VIEWS[self.views]]
+        return torch.stack(answers).mean(0)
+    predict_proba = ScratchDetector.predict_proba
 
 # %% ../nbs/01_model.ipynb #cell-offset
 def _middle_gradient(model, x):

@@ -31,7 +31,6 @@ from ..core.faults import error_message
 from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
-from ..inference.engines import load_engine
 from ..inference.inspector import load_inspector
 from ..monitoring.table_columns import path_to_text
 
@@ -59,16 +58,19 @@ def read_model_files(
 def load_model_files(
     files:dict, # from `read_model_files`
     threads:int=1, # that it computes with
+    views:int|None=None, # of each image, as `load_inspector` takes it
 )->UrlInspector: # on the processor
     "An inspector from a model's files"
     with tempfile.TemporaryDirectory() as folder:
         for name,data in files.items():
             (Path(folder)/name).write_bytes(data)
         exported = [name for name in files if name.endswith(('.onnx', '.xml'))]
-        if exported: return UrlInspector(load_engine(Path(folder)/exported[0], threads))
+        if exported:
+            exported = load_inspector(Path(folder)/exported[0], threads=threads, views=views)
+            return UrlInspector(exported.engine)
         import torch # slow: torch
         torch.set_num_threads(threads)
-        inspector = load_inspector(folder, 'cpu')
+        inspector = load_inspector(folder, 'cpu', views=views)
         return UrlInspector(inspector.engine, inspector.limits)
 
 # %% ../../nbs/batch/10_cluster.ipynb #worker
@@ -82,6 +84,7 @@ class RunSetup(NamedTuple):
     readers:int # threads of a worker that read
     mm_per_px:float|None=None # side of a pixel, millimetres
     costs:dict|None=None # what decisions cost
+    views:int|None=None # of each image, as `load_inspector` takes it
 
     def difference(self,
         engine, # of a worker
@@ -107,7 +110,7 @@ class Predictor:
             if not isinstance(files, dict):
                 import ray # optional: only workers of a cluster get a reference
                 files = ray.get(files)
-            self.inspector = load_model_files(files, setup.threads)
+            self.inspector = load_model_files(files, setup.threads, setup.views)
             self.problem = setup.difference(self.inspector.engine)
         except Exception as e:   # the run ends with this sentence
             self.problem = f'a worker there cannot load the model ({e})'
@@ -432,15 +435,16 @@ def inspect_cluster(
     say=print, # called with a sentence for each unusable file, and when workers have died
     bar:bool=False, # show progress on the terminal
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+    views:int|None=None, # of each image, as `load_inspector` takes it
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
     check_format(form)
     if batch<1 or readers<1:
         raise ValueError(f'batch is {batch} and readers {readers}; both must be 1 or more.')
     model_files = read_model_files(model)
-    inspector = load_model_files(model_files)
+    inspector = load_model_files(model_files, views=views)
     setup = RunSetup(__version__, inspector.engine.model_hash, inspector.engine.preprocess_hash,
-        1, batch, readers, mm_per_px, costs)
+        1, batch, readers, mm_per_px, costs, views)
     with (Results(inspector, out, mm_per_px=mm_per_px, costs=costs, excel=excel) as results,
           progress_bar(0, show=bar, smoothing=.1) as progress, ExitStack() as stack):
         def connect():

@@ -54,6 +54,8 @@ def check_settings(
     settings:dict, # of the run that is to go on there
 ):
     "Refuse to mix the results of two models or of different options"
+    # settings of one view do not name it
+    earlier,settings = ({'number of views':1, **each} for each in (earlier, settings))
     differing = [k for k in {**earlier, **settings} if earlier.get(k)!=settings.get(k)]
     if not differing: return
     key = differing[0]
@@ -159,7 +161,8 @@ class Results:
         self.excel = excel
         self._ledger_run = None # of these results in the ledger, which others may share
         asked = (mm_per_px is not None, costs is not None, costs is not None, heatmaps)
-        self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked))
+        self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked),
+                               inspector.views)
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(self.out)
         try: self.store = open_run(self.out, self.settings)
@@ -178,10 +181,11 @@ class Results:
 def settings(self:Results)->dict: # plain JSON types
     "What the answers depend on"
     engine = self.inspector.engine
+    several = {'number of views':engine.views} if engine.views>1 else {}
     return dict(classes=list(engine.classes), model_hash=engine.model_hash,
                 preprocess_hash=self.inspector.preprocess_hash,
                 limits=self.inspector.limits.to_dict(), mm_per_px=self.mm_per_px,
-                costs=self.costs, heatmaps=self.heatmaps)
+                costs=self.costs, heatmaps=self.heatmaps, **several)
 
 # %% ../../nbs/batch/02_results.ipynb #is-done
 @patch

@@ -24,6 +24,7 @@ from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
 from ..core.tables import excel_sign
+from ..core.views import check_views
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.costs import read_costs
@@ -161,6 +162,8 @@ def defect_inspect(
     readers:int=2, # threads that read images
     threads:int=None, # threads of ONNX Runtime or OpenVINO; None for all cores
     bits:int=None, # that 16-bit pixels use, 8 to 16; None for what the model learned from
+    views:int=None, # of each image, whose mean is answered: 1, 4 or 8, which takes as many times as
+    # long; None for 1, or for those that an exported file has
     device:str=None, # of PyTorch: cpu, cuda, …; None for a GPU where there is one
     mm_per_px:float=None, # side of a pixel in millimetres; adds the defect's area in mm²
     costs:str=None, # JSON file with each action's costs by class; adds the cheapest action
@@ -171,6 +174,7 @@ def defect_inspect(
 ):
     "Inspect every image of some files and folders"
     if threads is not None and threads<1: raise ValueError(f'threads is {threads}; give 1 or more.')
+    check_views(views)
     _check_options(paths, out, format, engine_cluster, dict(workers=workers, address=address),
                    watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device,
                    bits=bits)
@@ -179,10 +183,10 @@ def defect_inspect(
         prices = costs and read_costs(costs, load_inspector(model).classes)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, prices, report, _print_error, has_terminal(),
-                                  sign)
+                                  sign, views)
     else:
         threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
-        inspector = load_inspector(model, device, engine, threads, bits)
+        inspector = load_inspector(model, device, engine, threads, bits, views)
         with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, sign) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())

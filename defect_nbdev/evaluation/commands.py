@@ -13,6 +13,7 @@ from fastcore.script import bool_arg, store_true
 from ..core.cli import command
 from ..core.files import check_out_file, write_text
 from ..core.tables import excel_sign
+from ..core.views import check_views
 from ..datasets.layouts import folder_lines, folder_record
 
 # %% ../../nbs/evaluation/10_commands.ipynb #print-metrics
@@ -35,6 +36,7 @@ def defect_validate(
     data:str, # folder with labelled images
     split:str='validation', # the part to measure on, where the layout has parts
     batch:int=32, # images at a time
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8; takes as many times as long
     leaky:store_true=False, # measure on images the model has seen as well, and say so
     out:str=None, # also write the numbers to this JSON file
 ):
@@ -44,7 +46,7 @@ def defect_validate(
     from defect_nbdev.evaluation.validate import validate_model  # slow: torch
     from defect_nbdev.training.run import overlap_warning  # slow: torch
     if out: check_out_file(out)
-    metrics,samples = validate_model(model, data, split, batch, leaky)
+    metrics,samples = validate_model(model, data, split, batch, leaky, views)
     if not PartialState().is_main_process: return
     if out: write_text(out, json.dumps(metrics, indent=2, ensure_ascii=False) + '\n')
     if metrics['leaked']: print(overlap_warning(metrics))
@@ -65,6 +67,7 @@ def defect_eval(
     split:str='validation', # the part to measure on, where layout or manifest has parts
     ladders:bool_arg=True, # disturb the images too, which takes some forty times as long
     batch:int=32, # images at a time
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8; takes as many times as long
     ladder_images:int=400, # images that are disturbed, at most, spread evenly over the list
     leaky:store_true=False, # measure on images the model has seen as well, and say so
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
@@ -74,8 +77,10 @@ def defect_eval(
     from defect_nbdev.evaluation.report import prepare_folder, write_report  # slow: torch
     from defect_nbdev.evaluation.summary import evaluate  # slow: torch
     sign = excel_sign('csv', excel, decimal_comma)
+    check_views(views)
     prepare_folder(out)
-    report,measured = evaluate(model, data, split, leaky, ladders, batch, ladder_images)
+    report,measured = evaluate(model, data, split, leaky, ladders, batch, ladder_images,
+                               views)
     write_report(out, report, measured, sign)
     print('\n'.join(report['verdict']))
     for line in folder_lines(folder_record(measured.samples)): print(line)

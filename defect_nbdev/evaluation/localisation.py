@@ -19,6 +19,7 @@ import torch
 from scipy.stats import spearmanr
 
 from ..core.models import find_model
+from ..core.views import check_views, mean_logits, mean_maps, split_views
 from ..data import eval_transform
 from ..datasets.layouts import finding_sentence, folder_record, read_samples
 from ..datasets.splits import known_parts
@@ -32,7 +33,7 @@ from ..explain.reader import LocalReader, feature_levels, fine_evidence, learn_r
 from ..explain.reader import load_reader, spread_of_classes
 from ..explain.regions import BoxConfig, ScoredBox, map_boxes, severity
 from ..gradcam import align_to_image, cam_from_features
-from ..model import ModelConfig, ScratchDetector, load_model
+from ..model import ModelConfig, ScratchDetector, ViewAverage, load_model
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #method-maps
 OTHER_METHODS = { # the name others give it -> ours, a key of CAM_METHODS
@@ -40,24 +41,33 @@ OTHER_METHODS = { # the name others give it -> ours, a key of CAM_METHODS
     'LayerCAM':'layercam', 'EigenCAM':'eigencam'}
 LAST_BLOCK,FINER,CENTRE = 'ours, last block','ours, finer','image centre'
 
+def _mean_answers(model, levels, views):
+    "The class that each view's map explains: the answer of its image's mean; None for one view"
+    if views==1: return None
+    with torch.no_grad(): logits = split_views(model.classify(levels[-1]), views)
+    return mean_logits(logits).argmax(1).repeat_interleave(views)
+
 def method_maps(
     model:ScratchDetector, # in eval mode
-    levels:list, # `model.backbone.levels(x)`
+    levels:list, # `model.backbone.levels(x)`; with views, of `core.views.stack_views(x, views)`
     size:int, # side of the image
     reader:LocalReader|None=None, # for 'ours, finer'
+    views:int=1, # of each image, whose mean is measured
 )->tuple: # (method -> evidence (B,n,n) for each answer, n half of the size; logits (B,C))
     "Every method's map of the same images"
     n,maps = 4*math.ceil(size/8),{}
+    target = _mean_answers(model, levels, views)
     for name,method in OTHER_METHODS.items():
-        maps[name] = align_to_image(cam_from_features(model, levels[-1], None, method)[0], (n,n))
-    evidence,logits = cam_from_features(model, levels[-1])
+        maps[name] = align_to_image(cam_from_features(model, levels[-1], target, method)[0], (n,n))
+    evidence,logits = cam_from_features(model, levels[-1], target)
     maps[LAST_BLOCK] = align_to_image(evidence, (n,n), model.cell_offset)
     if reader is not None:
-        fine = fine_evidence(model, levels, None, reader)[0][:,0]
+        fine = fine_evidence(model, levels, target, reader)[0][:,0]
         maps[FINER] = align_to_image(fine, (n,n))
     at = torch.linspace(-2, 2, n)
     maps[CENTRE] = torch.exp(-at[:,None]**2-at**2).expand(len(logits), n, n)
-    return {name:m.cpu().numpy() for name,m in maps.items()}, logits
+    maps = {name:mean_maps(m, views).cpu().numpy() for name,m in maps.items()}
+    return maps, mean_logits(split_views(logits, views))
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #scale-boxes
 def scale_boxes(
@@ -87,11 +97,13 @@ def image_maps(
     samples, # of `Sample`
     reader:LocalReader|None=None, # for 'ours, finer'
     progress:str|None=None, # what stands before a progress bar; None for no bar
+    views:int=1, # of each image, whose mean is measured
 ): # generator of ImageMaps
     "Every method's map, image by image"
     remaining = iter(samples)
-    for levels,_,images in feature_levels(model, config, samples, progress=progress):
-        maps,logits = method_maps(model, levels, config.preprocess.size, reader)
+    loaded = feature_levels(model, config, samples, progress=progress, views=views)
+    for levels,_,images in loaded:
+        maps,logits = method_maps(model, levels, config.preprocess.size, reader, views)
         n = len(maps[LAST_BLOCK][0])
         for k,(image,predicted) in enumerate(zip(images, logits.argmax(1).tolist())):
             sample = next(remaining)
@@ -178,11 +190,12 @@ def measure_localisation(
     box_configs:dict, # method -> {class: BoxConfig}, from `fit_box_configs`
     reader:LocalReader|None=None, # for 'ours, finer'
     curves:int=0, # images of each class whose insertion and deletion are measured
+    views:int=1, # of each image, whose mean is measured
 )->LocalisationScores:
     "Measure every method on every image"
     scores,rows = defaultdict(list),[]
-    curve_scores = _CurveScores(model, config, curves)
-    for item in image_maps(model, config, samples, reader, progress='measuring'):
+    curve_scores = _CurveScores(ViewAverage(model, views), config, curves)
+    for item in image_maps(model, config, samples, reader, 'measuring', views):
         answer,curve = config.classes[item.predicted],curve_scores(item)
         def box_config(method): return box_configs.get(method, {}).get(answer, BoxConfig())
         for method,heatmap in item.maps.items():
@@ -368,8 +381,10 @@ def localise_model(
     curves:int=0, # images of each class whose insertion and deletion are measured
     split:str='validation', # the part to measure on
     leaky:bool=False, # measure on images the model has seen as well
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8
 )->tuple: # (dict ready for JSON, box configs from `fit_box_configs`)
     "Measure a saved model's heatmaps against annotated boxes"
+    check_views(views)
     parts = read_localisation_data(model, data, split, leaky)
     network,config = parts.model,parts.config
     device = next(network.parameters()).device
@@ -379,7 +394,9 @@ def localise_model(
     if fit:
         reader.cuts = configs[FINER]
         reader.save(parts.folder, network, config.classes)
-    result = measure_localisation(network, config, parts.samples, configs, reader, curves)
+    result = measure_localisation(network, config, parts.samples, configs, reader, curves,
+                                  views)
+    if views>1: parts.found['views'] = views
     setting = {'model':parts.folder.name, 'split':split, 'curves':curves, 'device':str(device),
                **parts.found,
                'reader':reader.record if reader is not None else None}

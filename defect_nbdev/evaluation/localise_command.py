@@ -13,6 +13,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.files import check_out_file, check_out_folder, write_text
 from ..core.models import find_model
+from ..core.views import check_views
 from ..datasets.layouts import folder_lines
 
 # %% ../../nbs/evaluation/12_localise_command.ipynb #defect-localise
@@ -24,6 +25,7 @@ def defect_localise(
     fit:store_true=False, # fit the local reader first, and store it beside the weights
     teacher:str=None, # with --fit: a model whose finer maps teach the reader
     curves:int=0, # images of each class whose insertion and deletion are measured; slow
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8; takes as many times as long
     split:str='validation', # the part to measure on, where the layout or the manifest has parts
     leaky:store_true=False, # measure on images the model has seen as well
 ):
@@ -31,10 +33,11 @@ def defect_localise(
     from defect_nbdev.evaluation import localisation # slow: torch
     if teacher and not fit:
         raise ValueError('--teacher teaches a reader that is being fitted; give --fit too.')
+    check_views(views)
     if curves<0: raise ValueError(f'curves is {curves}; give 0 or more.')
     if out: check_out_file(out)
     if fit: check_out_folder(find_model(model))
-    options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky)
+    options = dict(fit=fit, teacher=teacher, curves=curves, split=split, leaky=leaky, views=views)
     result,box_configs = localisation.localise_model(model, data, **options)
     print(f"images with boxes: {result['overall']['n']}")
     for line in folder_lines(result): print(line)

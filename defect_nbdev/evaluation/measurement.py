@@ -19,6 +19,7 @@ from ..core.files import file_sha256
 from ..core.images import read_image
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
+from ..core.views import check_views, mean_logits
 from ..datasets.layouts import Samples, class_indices
 from ..datasets.splits import SplitManifest
 from .labels import find_label_issues, find_multi_class
@@ -61,6 +62,7 @@ class EvaluationData:
     manifest:SplitManifest|None # of the model's training
     batch:int # images at a time
     result:ConfidenceResult|None=None # for the images as they are
+    views:int=1 # of each image, whose mean is measured
     @property
     def predicted(self)->np.ndarray: return self.result.probs.argmax(1) # (N,) class indices
 
@@ -73,9 +75,10 @@ def predict(self:EvaluationData,
 )->ConfidenceResult: # without sets, scores and verdicts where the model is not calibrated
     "Predictions when something is done to every image"
     images = (change(image, i) for i,image in enumerate(self.images))
-    logits,features = predict_batches(self.model, self.config.preprocess, images, self.batch)
+    preprocess = self.config.preprocess
+    logits,features = predict_batches(self.model, preprocess, images, self.batch, self.views)
     if self.confidence: return self.confidence.apply(logits, features)
-    return ConfidenceResult(logits.double().softmax(1).numpy(), None, None, None)
+    return ConfidenceResult(mean_logits(logits).double().softmax(1).numpy(), None, None, None)
 
 # %% ../../nbs/evaluation/05_measurement.ipynb #paths
 @patch(as_prop=True)
@@ -101,9 +104,11 @@ def predict_folder(
     split:str='validation', # the part to measure on, where layout or manifest has parts
     leaky:bool=False, # measure on images the model has seen as well
     batch:int=32, # images at a time
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8
 )->EvaluationData: # with its result
     "Predictions of a saved model for a folder of labelled images"
     if batch<1: raise ValueError(f'batch is {batch}; give 1 or more.')
+    check_views(views)
     folder = find_model(model)
     net,config = load_model(folder)
     samples,_,leaks,unlisted = read_test_images(model, data, split, size=32)
@@ -116,7 +121,7 @@ def predict_folder(
         name=folder.resolve().name, model=net, config=config, confidence=load_confidence(folder),
         samples=samples, images=images, targets=targets,
         groups=metal_groups(manifest, samples), leaks=leaks, unlisted=unlisted, manifest=manifest,
-        batch=batch)
+        batch=batch, views=views)
     return replace(data, result=data.predict())
 
 # %% ../../nbs/evaluation/05_measurement.ipynb #measure-classes

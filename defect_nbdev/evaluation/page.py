@@ -246,9 +246,11 @@ def _setting_rows(report):
                      f"{cell('data', 'groups')} groups of the same metal")
     yield 'split', escape(report['fairness']['how'] or 'not known')
     seconds = cell('measured', 'seconds', form='.0f')
+    views = measured.get('views', 1)
+    several = f', the mean of {views} views of each'*(views>1)
     yield 'when', f"{escape(measured['when'])}, in {seconds} seconds"
     yield 'on', (f"{escape(measured['device'])} ({escape(measured['accelerator'])}), "
-                 f"{cell('measured', 'batch')} images at a time")
+                 f"{cell('measured', 'batch')} images at a time" + several)
     yield 'with', escape(versions)
     yield 'left out', '<br>'.join(map(escape, data['left_out'][:20]))
 

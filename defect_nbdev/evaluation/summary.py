@@ -172,7 +172,8 @@ def _setting(data, folder, split, start):
               'left_out':data.samples.problems}
     seconds = (datetime.now().astimezone()-start).total_seconds()
     measured = {'when':start.isoformat(timespec='seconds'), 'seconds':seconds,
-                **_device_facts(next(data.model.parameters()).device), 'batch':data.batch,
+                **_device_facts(next(data.model.parameters()).device),
+                'batch':data.batch, 'views':data.views,
                 'versions':{'python':platform.python_version(), **package_versions()}}
     return {'model':model, 'data':images, 'measured':measured}
 
@@ -197,12 +198,13 @@ def evaluate(
     ladders:bool=True, # disturb the images too, which takes some forty times as long
     batch:int=32, # images at a time
     ladder_images:int=400, # images that are disturbed, at most
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8
 )->tuple: # (report, a dict ready for JSON; the EvaluationData it was made from)
     "Everything there is to know about a saved model from a folder of labelled images"
     if ladders and ladder_images<1:
         raise ValueError(f'ladder_images is {ladder_images}; give 1 or more.')
     start = datetime.now().astimezone()
-    data = predict_folder(model, folder, split, leaky, batch)
+    data = predict_folder(model, folder, split, leaky, batch, views)
     chapters = _measure_all(data, ladder_images if ladders else None)
     setting = to_json_types(_setting(data, folder, split, start))
     sentences = summary_sentences(chapters)

@@ -14,10 +14,11 @@ import torch
 from ..core.faults import advise
 from ..core.files import file_sha256
 from ..core.metrics import fair_metrics
+from ..core.views import check_views
 from ..data import SteelDataset, decode_images, eval_transform, make_loader
 from ..datasets.layouts import Samples, class_indices, folder_hint, read_samples
 from ..datasets.splits import known_parts, leaks, model_manifest, shared_classes
-from ..model import load_config, load_model
+from ..model import ViewAverage, load_config, load_model
 from ..train import make_accelerator, predict_logits
 
 # %% ../../nbs/evaluation/01_validate.ipynb #test-images
@@ -76,9 +77,11 @@ def validate_model(
     split:str='validation', # the part to measure on, where layout or manifest has parts
     batch:int=32, # images at a time
     leaky:bool=False, # measure on images the model has seen as well
+    views:int=1, # of each image, whose mean is measured: 1, 4 or 8
 )->tuple: # (metrics as from `fair_metrics`, and 'unlisted' images counted; Samples that were used)
     "Measure a saved model on a folder of labelled images"
     if batch<1: raise ValueError(f'batch is {batch}; give 1 or more.')
+    check_views(views)
     net,config = load_model(model)
     accelerator = make_accelerator()
     test = read_test_images(model, data, split, config.preprocess.size)
@@ -87,8 +90,9 @@ def validate_model(
     dataset = SteelDataset(test.images, targets, eval_transform(config.preprocess))
     loader = accelerator.prepare(make_loader(dataset, batch))
     net = net.to(accelerator.device, memory_format=torch.channels_last)
-    logits,y = predict_logits(net, loader, accelerator)
+    logits,y = predict_logits(ViewAverage(net, views), loader, accelerator)
     metrics = fair_metrics(logits, y, config.classes, test.samples, test.leaks)
     shared = shared_classes(model)
     if shared: metrics['shared_background'] = list(shared)
+    if views>1: metrics['views'] = views
     return {**metrics, 'unlisted':test.unlisted}, test.samples

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ..core.cli import progress_bar
 from ..core.images import resize_to
 from ..core.models import find_model
+from ..core.views import stack_views
 from ..core.weights import write_tensors
 from ..data import eval_transform
 from ..datasets.layouts import class_indices, evenly_spaced
@@ -136,17 +137,19 @@ def feature_levels(
     samples, # of `Sample`
     batch:int=16, # images at a time
     progress:str|None=None, # what stands before a progress bar; None for no bar
+    views:int=1, # of each image, whose features stand one behind the other
 ): # generator of (levels, class indices (B,), images), batch by batch
     "The features after each block, of labelled images"
     transform,device = eval_transform(config.preprocess),next(model.parameters()).device
     y = torch.tensor(class_indices(samples, config.classes))
+    batch = max(1, batch//views)
     starts = range(0, len(samples), batch)
     show = None if progress is not None and len(samples)>=100 else False
     bar = dict(unit='batch', description=progress, show=show, leave=False)
     for i in progress_bar(iterable=starts, **bar):
         images = [sample.read() for sample in samples[i:i+batch]]
         x = torch.stack([transform(image=image)['image'] for image in images])
-        x = x.to(device, memory_format=torch.channels_last)
+        x = stack_views(x, views).to(device, memory_format=torch.channels_last)
         with torch.no_grad(): levels = model.backbone.levels(x)
         # a yield inside would leave the caller without gradients
         yield levels, y[i:i+batch].to(device), images

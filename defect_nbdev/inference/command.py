@@ -15,6 +15,7 @@ from ..core.cli import command, import_optional
 from ..core.files import check_out_file
 from ..core.images import resize_to
 from ..core.models import find_model
+from ..core.views import check_views
 from ..datasets.layouts import read_samples
 from ..datasets.splits import known_parts, require_manifest
 
@@ -54,10 +55,11 @@ def _check_options(to, int8, data):
                          'on, to set their scales and to compare on.')
 
 # %% ../../nbs/inference/10_command.ipynb #export-path
-def _export_path(model, to, int8, out):
+def _export_path(model, to, int8, views, out):
     "The file to write; refuses another ending and a folder that is not there"
     suffix = _SUFFIXES[to]
-    name = find_model(model).resolve().name + ('-int8' if int8 else '') + suffix
+    kind = ('-int8' if int8 else '') + (f'-views{views}' if views>1 else '')
+    name = find_model(model).resolve().name + kind + suffix
     path = Path(out or name)
     if path.suffix!=suffix: raise ValueError(f'{path}: a file for {to} ends in {suffix}.')
     if not path.parent.is_dir(): raise ValueError(f'{path.parent}: no such folder.')
@@ -83,16 +85,17 @@ def defect_export(
     to:str='onnx', # engine: onnx or openvino
     int8:store_true=False, # the backbone in 8 bits; needs --data
     data:str=None, # folder with the images it was trained on
+    views:int=1, # of each image, built into the file: 1, 4 or 8; takes as many times as long
     out:str=None, # the file, ending in .onnx or .xml; the model's name in this folder if not given
 ):
     "Export a model to one file for ONNX Runtime or OpenVINO, checked against PyTorch"
     _check_options(to, int8, data)
-    path = _export_path(model, to, int8, out)
+    path = _export_path(model, to, int8, check_views(views), out)
     import_optional('onnx', 'onnx')
     import_optional({'onnx':'onnxruntime', 'openvino':'openvino'}[to], to)
     from defect_nbdev.inference.export import export_model # slow: torch
     from defect_nbdev.inference.torch_engine import load_torch_engine # slow: torch
-    engine = load_torch_engine(model, 'cpu')
+    engine = load_torch_engine(model, 'cpu', views)
     learned = judged = None
     if data:
         train,valid = read_split(model, data)

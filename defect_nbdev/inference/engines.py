@@ -64,14 +64,26 @@ class Engine:
     def bits(self)->int|None: # that 16-bit pixels use; None for a model that learned from none
         return self.meta['preprocess'].get('bits')
     @property
+    def views(self)->int: return self.meta.get('views', 1) # of each image, whose mean is answered
+    @property
     def scale(self)->float: return self.meta['evidence_scale'] # logits that a heatmap draws as 1
     @property
     def preprocess_hash(self)->str: # of how an image is prepared, 16 hexadecimal digits
         text = json.dumps(self.meta['preprocess'], sort_keys=True)
+        if self.views>1: text += f' views={self.views}'
         return hashlib.sha256(text.encode()).hexdigest()[:16]
     def __repr__(self):
-        facts = self.meta['backbone'], f'{self.size} px', f'{len(self.classes)} classes'
+        facts = [self.meta['backbone'], f'{self.size} px', f'{len(self.classes)} classes']
+        if self.views>1: facts.append(f'{self.views} views')
         return f"{type(self).__name__}({', '.join(facts)}, {self.meta['precision']})"
+
+# %% ../../nbs/inference/02_engines.ipynb #compute-parts
+@patch
+def _compute_parts(self:Engine, pixels):
+    "`compute`, on as many images at a time that the batch and its views are no more than the batch"
+    if self.views==1: return self.compute(pixels)
+    parts = [self.compute(part) for part in np.array_split(pixels, min(self.views, len(pixels)))]
+    return {name:np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 # %% ../../nbs/inference/02_engines.ipynb #engine-run
 @patch
@@ -83,7 +95,7 @@ def run(self:Engine,
     if pixels.dtype!=np.uint8 or pixels.shape[1:]!=(size,size,3) or not len(pixels):
         raise ValueError(f'pixels are {pixels.shape} {pixels.dtype}; give a batch '
                          f'(B,{size},{size},3) uint8, as resize_to makes it.')
-    found = self.compute(np.ascontiguousarray(pixels))
+    found = self._compute_parts(np.ascontiguousarray(pixels))
     arrays = {name:found[name].astype(dtype, copy=False)
               for name,dtype in _DTYPES.items() if name in found}
     if 'verdict' in arrays: arrays['verdict'] = np.array(self.meta['verdicts'])[arrays['verdict']]

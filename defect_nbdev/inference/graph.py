@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from ..core.views import mean_logits
 from .engines import OUTPUTS
 from .torch_engine import TorchEngine
 from ..uncertainty.confidence import Confidence
@@ -120,14 +121,22 @@ class PostProcess(nn.Module):
         thresholds = np.minimum(confidence.thresholds, 2.) + 1e-6
         self.register_buffer('thresholds', torch.from_numpy(thresholds).float())
 
+# %% ../../nbs/inference/04_graph.ipynb #postprocess-scores
+@patch
+def _scores(self:PostProcess, features, logits):
+    "Unknown-scores (B,), the mean over the views where there are several"
+    if logits.ndim==2: return self.novelty(features, logits)
+    scores = self.novelty(features.flatten(0, 1), logits.flatten(0, 1))
+    return scores.unflatten(0, (-1, logits.shape[1])).mean(1)
+
 # %% ../../nbs/inference/04_graph.ipynb #postprocess-forward
 @patch
 def forward(self:PostProcess,
-    logits:Tensor, # (B,C)
-    features:Tensor, # embedding (B,E)
+    logits:Tensor, # (B,C), or (B,V,C) of V views
+    features:Tensor, # embedding (B,E), or (B,V,E)
 )->tuple: # probabilities (B,C), sets (B,C) bool, scores (B,), indices in VERDICTS (B,)
     "Everything that follows the network"
-    scores = self.novelty(features, logits)
+    scores,logits = self._scores(features, logits),mean_logits(logits)
     probs = (logits/_temperature(self.calibrator, scores)[:,None]).softmax(1)
     columns = torch.arange(logits.shape[1], device=logits.device)
     sets = (1-probs<=self.thresholds) | (columns==probs.argmax(1, keepdim=True))
@@ -152,8 +161,9 @@ class ExportGraph(nn.Module):
         pixels:Tensor, # RGB (B,size,size,3) uint8
     )->tuple: # in the order of `names`
         logits,embedding,maps = self.network(pixels)
-        if self.postprocess is None: return logits, logits.softmax(1), maps
-        return (logits, *self.postprocess(logits, embedding), maps)
+        mean = mean_logits(logits)
+        if self.postprocess is None: return mean, mean.softmax(1), maps
+        return (mean, *self.postprocess(logits, embedding), maps)
 
 # %% ../../nbs/inference/04_graph.ipynb #input-sizes
 def _input_sizes(net, inputs, kind):

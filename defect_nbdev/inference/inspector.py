@@ -23,6 +23,7 @@ from .. import __version__
 from ..core.files import check_out_folder, user_folder
 from ..core.images import BadImage, camera_bits, check_bits, read_raw, resize_to
 from ..core.models import find_model, folder_hash, shipped_model
+from ..core.views import check_views
 from ..datasets.quality import Limits, Quality, describe_flags, flags, measure
 from .engines import Engine, EngineOutputs, load_engine
 from .prediction import Prediction, check_target
@@ -33,7 +34,8 @@ MAX_TINT = 16. # grey values between the channels that white balance leaves, for
 
 class Inspector(GetAttr):
     "An engine with everything around it that an image needs"
-    _default,_xtra = 'engine',['classes','scale','model','config','confidence'] # of the engine
+    # what is the engine's own
+    _default,_xtra = 'engine',['classes','scale','views','model','config','confidence']
     def __init__(self,
         engine:Engine, # what answers for pixels
         limits:Limits|None=None, # what a good image looks like; None for what the model learned
@@ -50,8 +52,10 @@ class Inspector(GetAttr):
         if self.bits!=self.engine.bits: text += f' bits={self.bits}'
         return hashlib.sha256(text.encode()).hexdigest()[:16]
     def __repr__(self):
-        facts = self.engine.meta['backbone'], f'{self.engine.size} px'
-        return f"Inspector({', '.join(facts)}, {len(self.classes)} classes)"
+        facts = [self.engine.meta['backbone'], f'{self.engine.size} px']
+        facts.append(f'{len(self.classes)} classes')
+        if self.views>1: facts.append(f'{self.views} views')
+        return f"Inspector({', '.join(facts)})"
 
 # %% ../../nbs/inference/07_inspector.ipynb #model-limits
 def _model_limits(engine):
@@ -125,6 +129,7 @@ def to_prediction(self:Inspector,
         milliseconds=prepared.milliseconds+milliseconds,
         flags=spoiled_by, warnings=tuple(warnings), cuts=engine.meta.get('cuts', {}),
         model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash, depth=prepared.depth,
+        views=engine.views,
         **_confidence_fields(outputs, i, self.classes, bool(spoiled_by)))
 
 # %% ../../nbs/inference/07_inspector.ipynb #predict-batch
@@ -159,11 +164,12 @@ def __call__(self:Inspector,
     return predictions
 
 # %% ../../nbs/inference/07_inspector.ipynb #cached-export
-def _cached_export(folder, engine):
+def _cached_export(folder, engine, views):
     "Where the exported copy of a folder's model lies in the user's cache"
     cache = user_folder('XDG_CACHE_HOME', '.cache')
+    several = f'-views{views}' if views>1 else ''
     suffix = '.onnx' if engine=='onnx' else '.xml'
-    return cache/'defect_nbdev'/f'{folder_hash(folder)}-{__version__}{suffix}'
+    return cache/'defect_nbdev'/f'{folder_hash(folder)}-{__version__}{several}{suffix}'
 
 # %% ../../nbs/inference/07_inspector.ipynb #load-exported
 @contextmanager
@@ -177,28 +183,37 @@ def _writable_folder(folder):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         yield folder
 
-def _load_exported(path, engine, threads):
+def _load_exported(path, engine, threads, views):
     "An engine from an exported copy of a folder's model, made if there is none that can be used"
     folder = shipped_model() if path is None else find_model(path)
-    file = _cached_export(folder, engine)
+    file = _cached_export(folder, engine, views)
     if file.is_file():
         try: return load_engine(file, threads, engine)
         except (ValueError, OSError): pass # damaged: made again
     from defect_nbdev.inference.export import export_model # slow: torch
     from defect_nbdev.inference.torch_engine import load_torch_engine # slow: torch
     with _writable_folder(file.parent) as place:
-        export_model(load_torch_engine(folder, 'cpu'), place/file.name)
+        export_model(load_torch_engine(folder, 'cpu', views), place/file.name)
         return load_engine(place/file.name, threads, engine)
 
 # %% ../../nbs/inference/07_inspector.ipynb #load-torch
-def _load_with_torch(path, device):
+def _load_with_torch(path, device, views):
     "An engine from a folder"
     try: from defect_nbdev.inference.torch_engine import load_torch_engine # slow: torch
     except ModuleNotFoundError as e:
         hint = 'give an .onnx or .xml file from defect_export instead.'
         raise ImportError(f'a model folder needs PyTorch, and {e.name} is not installed; '
                           f'{hint}') from None
-    return load_torch_engine(path, device)
+    return load_torch_engine(path, device, views)
+
+# %% ../../nbs/inference/07_inspector.ipynb #load-file
+def _load_file(path, engine, threads, views):
+    "An engine from an exported file, which has its number of views"
+    loaded = load_engine(path, threads, engine)
+    if views in (None, loaded.views): return loaded
+    own = '1 view' if loaded.views==1 else f'{loaded.views} views'
+    raise ValueError(f'{path}: answers from {own} of an image, not from {views}; leave --views '
+                     f'out, or export the model again with defect_export --views {views}.')
 
 # %% ../../nbs/inference/07_inspector.ipynb #engines
 ENGINES = 'torch','onnx','openvino' # what can compute
@@ -210,13 +225,16 @@ def load_inspector(
     engine:str|None=None, # one of ENGINES; None for PyTorch, or for what reads the file
     threads:int|None=None, # not for PyTorch; None for all that this process may use
     bits:int|None=None, # that 16-bit pixels use, 8 to 16; None for those of the training
+    views:int|None=None, # of each image, whose mean is answered: 1, 4 or 8, at as many times the
+    # cost; None for 1, or for those that an exported file has
 )->Inspector: # ready to be called
     "An inspector from a saved or an exported model"
     check_bits(bits)
+    check_views(views)
     if engine not in (None, *ENGINES):
         raise ValueError(f"engine is '{engine}'; give {', '.join(ENGINES)}.")
     is_file = path is not None and Path(path).suffix in ('.onnx', '.xml', '.bin')
-    if is_file and not Path(path).is_dir(): loaded = load_engine(path, threads, engine)
-    elif engine in ('onnx', 'openvino'): loaded = _load_exported(path, engine, threads)
-    else: loaded = _load_with_torch(path, device)
+    if is_file and not Path(path).is_dir(): loaded = _load_file(path, engine, threads, views)
+    elif engine in ('onnx', 'openvino'): loaded = _load_exported(path, engine, threads, views or 1)
+    else: loaded = _load_with_torch(path, device, views)
     return Inspector(loaded, bits=bits)

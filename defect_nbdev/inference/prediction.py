@@ -42,6 +42,7 @@ class Prediction:
     model_hash:str='' # which model said so; empty for one that was never saved
     preprocess_hash:str='' # what was done to the image before the network
     depth:int|None=None # bits that its pixels use, where they were read as more; else None
+    views:int=1 # of the image, whose mean this is
     def __repr__(self):
         h,w = self.image.shape[:2]
         verdict = [] if self.verdict is None else [self.verdict]
@@ -127,6 +128,7 @@ def record(self:Prediction)->dict: # plain JSON types
     "Everything but the pixels"
     found,quality = self.explain(self.label).regions(),self.quality
     h,w = self.image.shape[:2]
+    several = {'views':self.views} if self.views>1 else {}
     return {
         'label':self.label, 'confidence':self.confidence, 'verdict':self.verdict,
         'label_set':list(self.label_set), 'unknown_score':self.unknown_score,
@@ -135,7 +137,7 @@ def record(self:Prediction)->dict: # plain JSON types
         'quality':list(self.flags), 'brightness':quality.brightness,
         'contrast':quality.contrast, 'sharpness':quality.sharpness, 'width':w, 'height':h,
         'image_hash':image_hash(self.image), 'model_hash':self.model_hash,
-        'preprocess_hash':self.preprocess_hash, 'milliseconds':self.milliseconds}
+        'preprocess_hash':self.preprocess_hash, 'milliseconds':self.milliseconds, **several}
 
 # %% ../../nbs/inference/06_prediction.ipynb #to-json
 @patch

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..core.models import find_model, folder_hash, shipped_model
 from ..core.verdicts import VERDICTS
+from ..core.views import check_views, mean_logits, mean_maps, split_views, stack_views
 from ..data import Preprocess
 from ..datasets.quality import Limits, load_limits
 from ..explain.reader import LocalReader, fine_evidence, load_reader
@@ -62,8 +63,10 @@ class InferenceModel(nn.Module):
         model:ScratchDetector, # trained; put into eval mode
         preprocess:Preprocess, # its own
         reader:LocalReader|None=None, # what reads finer evidence, if the model brings one
+        views:int=1, # of each image, V: one of `core.views.VIEWS`
     ):
         super().__init__()
+        self.views = views
         self.model,self.reader,self.size = model.eval(),reader,preprocess.size
         self.pixels,self.levels = Normalize(preprocess),FeaturePyramid(model.backbone)
 
@@ -72,11 +75,12 @@ class InferenceModel(nn.Module):
 def forward(self:InferenceModel,
     pixels:Tensor, # RGB (B,size,size,3) uint8
 )->tuple: # logits (B,n), embedding (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32
-    "One pass of the backbone"
-    levels = self.levels(self.pixels(pixels))
+    "One pass of the backbone; of several views logits (B,V,n), embedding (B,V,E), the mean of maps"
+    levels = self.levels(stack_views(self.pixels(pixels), self.views))
     evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
     embedding = pooled_embedding(levels, self.size)
-    return logits.float(), embedding, evidence/self.model.evidence_scale
+    maps = mean_maps(evidence/self.model.evidence_scale, self.views)
+    return split_views(logits.float(), self.views), split_views(embedding, self.views), maps
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #contract
 CONTRACT = ( # what an exported graph takes
@@ -122,13 +126,15 @@ class TorchEngine(Engine):
         confidence:Confidence|None=None, # fitted to it; without, there is no verdict
         reader:LocalReader|None=None, # what reads finer evidence, if the model brings one
         limits:Limits|None=None, # what a good image looks like
+        views:int|None=None, # of each image, whose mean is answered: 1 (None), 4 or 8
     ):
         super().__init__(model_metadata(config, confidence, reader, limits))
+        if (check_views(views) or 1)>1: self.meta['views'] = views
         self.model,self.config,self.confidence = model,config,confidence
         # the config speaks for the model
         model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset
         device = next(model.parameters()).device
-        self.network = InferenceModel(model, config.preprocess, reader).to(device)
+        self.network = InferenceModel(model, config.preprocess, reader, self.views).to(device)
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #torch-engine-compute
 @patch
@@ -138,9 +144,10 @@ def compute(self:TorchEngine,
     "One pass of the network; then the confidence, in NumPy"
     x = torch.tensor(pixels, device=self.network.pixels.mean.device)
     with torch.no_grad(): logits,embedding,maps = self.network(x)
-    outputs = {'logits':logits.cpu().numpy(), 'heatmaps':maps.float().cpu().numpy()}
+    mean = mean_logits(logits)
+    outputs = {'logits':mean.cpu().numpy(), 'heatmaps':maps.float().cpu().numpy()}
     if self.confidence is None:
-        return {**outputs, 'probabilities':logits.softmax(-1).cpu().numpy()}
+        return {**outputs, 'probabilities':mean.softmax(-1).cpu().numpy()}
     result = self.confidence.apply(logits, embedding)
     verdicts = np.array([VERDICTS.index(verdict) for verdict in result.verdicts])
     return {**outputs, 'probabilities':result.probs, 'sets':result.sets,
@@ -164,13 +171,15 @@ def check_device(
 def load_torch_engine(
     path=None, # a model's folder or a shipped model's name; None for the shipped ResNet-50
     device:str|None=None, # 'cpu', 'cuda', …; None for a GPU where there is one
+    views:int|None=None, # of each image, whose mean is answered: 1 (None), 4 or 8
 )->TorchEngine: # ready to run
     "A saved model with its confidence and, if it has one, its reader of finer evidence"
+    check_views(views)
     path = shipped_model() if path is None else find_model(path)
     device = check_device(device)
     model,config = load_model(path)
     model = model.to(device, memory_format=torch.channels_last)
     parts = load_confidence(path),load_reader(path, model),load_limits(path)
-    engine = TorchEngine(model, config, *parts)
+    engine = TorchEngine(model, config, *parts, views)
     engine.model_hash = folder_hash(path)
     return engine

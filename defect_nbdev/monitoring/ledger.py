@@ -40,9 +40,11 @@ def to_csv(self:InspectionStore,
     **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
-    found = (row['probabilities'] for row in self.inspections(**kwargs))
-    classes = list({name:None for probabilities in found for name in probabilities})
-    names = [name for name in columns(classes) if name!='time']
+    classes,views = {},1
+    for row in self.inspections(**kwargs):
+        classes.update(row['probabilities'])
+        views = max(views, row.get('views', 1))
+    names = [name for name in columns(classes, views=views) if name!='time']
     rows = map(_to_row, self.inspections(**kwargs))
     return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES, excel)
 
@@ -67,7 +69,8 @@ def _format_lines(rows):
 def _replay(store, id, model, engine):
     if model is None:
         raise ValueError('a replay needs the model that decided; give it with --model.')
-    replayed:Replay = store.replay(id, load_inspector(model, engine=engine))
+    views = store[id].get('views') # as many as decided
+    replayed:Replay = store.replay(id, load_inspector(model, engine=engine, views=views))
     print(replayed)
     return not replayed.same
 

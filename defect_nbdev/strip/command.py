@@ -19,6 +19,7 @@ from ..core.figures import write_figure
 from ..core.files import check_out_folder, write_text
 from ..core.images import camera_bits
 from ..core.tables import excel_sign
+from ..core.views import check_views
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -137,6 +138,8 @@ def defect_strip(
     image:str, # TIFF, .npy, PNG or JPEG, or a folder of tiles in the order of their names
     model:str=None, # a model's folder, a shipped model's name, or an exported file (neu-resnet50)
     engine:str=None, # torch, onnx or openvino (torch for a folder, else what reads the file)
+    views:int=None, # of each tile, whose mean is answered: 1, 4 or 8, which takes as many times as
+    # long (1, or those that an exported file has)
     mm_per_px:float=None, # side of a pixel, millimetres
     tile:int=None, # side of a tile, pixels: what a training image showed (the model's own size)
     overlap:float=.5, # share of a tile that the next one shows as well, from 0 to below 1
@@ -157,18 +160,21 @@ def defect_strip(
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
     sign = excel_sign(format, excel, decimal_comma)
     check_scale(mm_per_px)
+    check_views(views)
     _check_numbers(tile, peak, per_m2)
     out = out or f'{Path(image).stem}-defects'
     check_out_folder(out)
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]
-    inspector = load_inspector(model, engine=engine)
-    engine,more = inspector.engine,{}
+    inspector = load_inspector(model, engine=engine, views=views)
+    engine = inspector.engine
+    more = {'views':engine.views} if engine.views>1 else {}
     for strip in strips: strip.use_bits(None if bits else inspector.bits)
     if inspector.grey:
         strips = [strip.to_grey() for strip in strips]
     options = dict(tile=tile, overlap=overlap, cut=cut, clean=clean)
     if reference:
-        peak,more = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
+        peak,fitted = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
+        more.update(fitted)
     scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
     folder = save_scan(scan, out, mm_per_px, format, sign,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,

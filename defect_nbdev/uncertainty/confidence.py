@@ -80,17 +80,30 @@ def _check_same_images(logits, features):
         raise ValueError(f'{len(logits)} rows of logits were given for '
                          f'{len(features)} of features.')
 
+# %% ../../nbs/uncertainty/05_confidence.ipynb #mean-of-views
+def _flatten_views(x):
+    "The views of all images one below the other, and how many an image has"
+    return (x,1) if np.ndim(x)!=3 else (x.reshape(-1, x.shape[-1]), x.shape[1])
+
+@patch
+def _mean_of_views(self:Confidence, logits, features):
+    "Checked logits (N,C) and unknown-scores (N,), means over the views where there are several"
+    rows,views = _flatten_views(logits)
+    z = as_logits(rows, self.n_classes)
+    f = as_matrix(_flatten_views(features)[0], 'features', self.n_features)
+    _check_same_images(z, f)
+    scores = self.novelty.score(f, z)
+    if views==1: return z,scores
+    return z.reshape(-1, views, self.n_classes).mean(1), scores.reshape(-1, views).mean(1)
+
 # %% ../../nbs/uncertainty/05_confidence.ipynb #confidence-apply
 @patch
 def apply(self:Confidence,
-    logits, # (N,C)
-    features, # (N,D) pooled, of the same images
+    logits, # (N,C), or (N,V,C) of V views of each image
+    features, # (N,D) pooled, of the same images, or (N,V,D)
 )->ConfidenceResult: # NumPy arrays, whatever came in
     "Probabilities, label sets, unknown-scores and verdicts of a batch"
-    z = as_logits(logits, self.n_classes)
-    f = as_matrix(features, 'features', self.n_features)
-    _check_same_images(z, f)
-    scores = self.novelty.score(f, z)
+    z,scores = self._mean_of_views(logits, features)
     probs = self.calibrator.probs(z, scores)
     sets = label_sets(probs, self.thresholds)
     verdicts = verdict(probs, sets, scores, self.novelty_threshold, self.accept_at)

@@ -97,7 +97,8 @@ def _on_load(service, model):
     name = os.path.basename(str(model or 'neu-resnet50'))
     def on_load(request:gr.Request):
         facts = model_facts(service.inspector, model_card(model))
-        header = _header(f"{name}, {len(facts['classes'])} classes")
+        several = f", mean of {facts['views']} views"*(facts['views']>1)
+        header = _header(f"{name}, {len(facts['classes'])} classes{several}")
         classes = gr.Dropdown(choices=facts['classes'])
         example = CLIENT_EXAMPLE.replace('{url}', _page_url(request))
         return header,classes,model_table(facts),facts['card'],example

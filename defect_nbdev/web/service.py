@@ -117,12 +117,13 @@ def ledger(self:AppService)->InspectionStore: # made when it is first needed
 def make_loader(
     model:str|None, # as for `load_inspector`
     engine:str|None=None, # as for `load_inspector`
+    views:int|None=None, # as for `load_inspector`
 )->tuple: # (a function that gives the Inspector, images that can be inspected side by side)
     "How to load a model for the page"
     workers = min(4, cpu_count())
     threads = max(1, cpu_count()//workers)
     def load():
-        inspector = load_inspector(model, engine=engine, threads=threads)
+        inspector = load_inspector(model, engine=engine, threads=threads, views=views)
         if inspector.model is not None:
             import torch # slow: 2 s; this model has imported it already
             torch.set_num_threads(threads)
@@ -280,7 +281,8 @@ def save(self:_BatchRun):
                 'preprocessing hash':inspector.preprocess_hash}
     tables = [self.folder/'results.csv', self.folder/'results.parquet']
     for path,excel in zip(tables, (self.service.excel, '')):
-        write_table(path, self.rows, columns(inspector.classes), COLUMN_TYPES, excel)
+        names = columns(inspector.classes, views=inspector.views)
+        write_table(path, self.rows, names, COLUMN_TYPES, excel)
     report = write_report(self.summary, self.folder/'report.html', settings=settings)
     return [str(path) for path in (*tables, report)]
 
@@ -400,7 +402,8 @@ def progress(self:_StripRun, work, interval):
 def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
-    save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash)
+    several = {'views':engine.views} if engine.views>1 else {}
+    save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash, **several)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
     files = [str(folder/name) for name in ('defects.csv', 'map.png', 'strip.json')]
     knows_clean = bool(self.reference or clean_classes(engine.classes))
@@ -549,7 +552,7 @@ def model_facts(
     confidence = dict(engine.meta.get('confidence', {}))
     confidence.pop('calibrator', None)
     return {'model':repr(engine), 'classes':list(engine.classes), 'model_hash':engine.model_hash,
-            'preprocess_hash':inspector.preprocess_hash,
+            'preprocess_hash':inspector.preprocess_hash, 'views':engine.views,
             'preprocessing':engine.meta['preprocess'], 'pixels':engine.meta['pixels'],
             'shown_grey':inspector.grey, 'evidence_scale':engine.scale, 'confidence':confidence,
             'picture_limits':inspector.limits.to_dict(), 'versions':_versions(), 'card':card}

@@ -465,11 +465,13 @@ def model_card(
 def _model_rows(facts):
     "What a model is, by heading"
     pre,confidence = facts['preprocessing'],facts['confidence']
+    several = ', which takes as many times as long as one'*(facts['views']>1)
     versions = ', '.join(f'{name} {version}' for name,version in facts['versions'].items())
     return {
         'classes':', '.join(facts['classes']), 'model hash':facts['model_hash'],
         'preprocessing hash':facts['preprocess_hash'], 'image':facts['pixels'],
-        'size':f"{pre['size']} px", 'normalisation':pre['normalize'],
+        'size':f"{pre['size']} px",
+        'views of each image':f"{facts['views']}{several}", 'normalisation':pre['normalize'],
         'shown grey':facts['shown_grey'],
         'full colour of a heatmap':f"{facts['evidence_scale']:.3g} logits of evidence",
         'confidence':json.dumps(confidence) if confidence else 'none fitted: there is no verdict',
