@@ -612,6 +612,8 @@ def deal_folds(
 
 
 # %% ../../nbs/datasets/07_splits.ipynb #fold-manifest
+_WHOLE = 'all images are learned from, and judged before in ' # begins the sentence of such a split
+
 def fold_manifest(
     manifest:SplitManifest, # from `deal_folds`
     fold:int, # from 1
@@ -619,7 +621,7 @@ def fold_manifest(
     "The split of one fold"
     def part(e): return e.part if e.fold is None else 'validation' if e.fold==fold else 'train'
     images = tuple(replace(e, part=part(e), fold=None) for e in manifest.images)
-    how = f'fold {fold} of {manifest.how}'
+    how = f'fold {fold} of {manifest.how.removeprefix(_WHOLE)}'
     return replace(manifest, images=images, how=how)
 
 def whole_manifest(
@@ -627,9 +629,7 @@ def whole_manifest(
 )->SplitManifest: # the folds stay on record; nobody judges
     "The split of a network that learns from the images of all folds"
     images = tuple(e if e.fold is None else replace(e, part='train') for e in manifest.images)
-    n = sum(e.fold is not None for e in images)
-    how = f'learned from all {n} images; judged out of fold by networks of {manifest.how}'
-    return replace(manifest, images=images, how=how)
+    return replace(manifest, images=images, how=_WHOLE + manifest.how.removeprefix(_WHOLE))
 
 
 # %% ../../nbs/datasets/07_splits.ipynb #learned-all

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CONFIDENCE_FORMAT', 'accept_floors', 'verdict', 'ConfidenceResult', 'Confidence', 'Answers', 'as_answers',
-           'fit_from_answers', 'fit_confidence', 'load_confidence']
+           'fit_from_answers', 'fit_confidence', 'promise_sentences', 'load_confidence']
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #imports
 import hashlib
@@ -196,6 +196,35 @@ def fit_confidence(
         z2,f2,y2 = corrupted
         copies = as_answers(as_logits(z2, z.shape[1]), f2, y2, novelty)
     return fit_from_answers(answers, novelty, f.shape[1], copies, error, unknown_share, accept_at)
+
+
+# %% ../../nbs/uncertainty/05_confidence.ipynb #promise-sentences
+def _class_promise(name, n, missed, accepted, error):
+    "A sentence about a class that is promised less than `error`; None for another"
+    if not n: return f'{name}: no image has judged, so nothing is promised.'
+    needed = math.ceil(1/error)-1
+    wrong = f'up to {accepted:.1%} of its answers may be accepted and wrong'
+    if n<needed:
+        return (f'{name}: {n} images are too few to promise {error:.1%}, which needs {needed}; '
+                f'its true class is missed in up to {missed:.1%}, and {wrong}.')
+    if accepted<=error: return None
+    return f'{name}: of {n} images some were surely called another class, so {wrong}.'
+
+def promise_sentences(
+    confidence:Confidence, # fitted
+    classes, # C names
+    error:float=.01, # what was wished for
+)->list: # of str, one for each class that is promised less; and one for all that is accepted
+    "What the label sets and the accepted answers promise, where it is not what was wished"
+    accepted = confidence.accept_errors
+    if accepted is None: accepted = np.zeros(len(classes))
+    rows = zip(classes, confidence.images.tolist(), confidence.errors, accepted)
+    sentences = [_class_promise(*row, error) for row in rows]
+    bound = confidence.accept_bound
+    if bound is not None and bound<=error:
+        sentences.append(f'of all accepted answers at most {bound:.1%} are wrong, '
+                         'with a certainty of 95 %.')
+    return [sentence for sentence in sentences if sentence]
 
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #finite-or-none
