@@ -116,7 +116,9 @@ class FoldedTraining:
         return self.out/'folds'/str(fold)/'answers.safetensors'
     def next_fold(self)->int|None: # None if all have judged
         "The first fold without answers"
-        n_folds = self.manifest.folds if self.manifest else 1
+        own = self.out/'folds'/'split.json'
+        known = self.manifest or (read_manifest(own) if own.is_file() else None)
+        n_folds = known.folds if known else 1
         return next((i for i in range(1, n_folds+1) if not self.answers(i).is_file()), None)
 
 # %% ../../nbs/training/12_folds.ipynb #divide
@@ -156,13 +158,19 @@ def divide(self:FoldedTraining,
 
 # %% ../../nbs/training/12_folds.ipynb #prepare
 @patch
+def chosen(self:FoldedTraining)->dict: # by name; empty before the first fold has judged
+    "The options that the first network's preparation chose, which the others share"
+    if not self.answers(1).is_file(): return {}
+    return load_answers(self.answers(1))[1]['options']
+
+@patch
 def prepare(self:FoldedTraining,
     fold:int, # from 1; 0 for the network that learns from all
 )->TrainingRun: # ready for its first step, or to go on
     "One of the networks before its training"
     folder = self.folder(fold)
     folder.mkdir(parents=True, exist_ok=True)
-    options = AttrDict({**self.options, 'out':str(folder)})
+    options = AttrDict({**self.options, **self.chosen(), 'out':str(folder)})
     run = prepare_run(options, partial(self.divide, fold))
     if not fold: # heatmaps of learned images would be too bright a measure
         scales = [load_answers(self.answers(i))[1]['evidence_scale'] for i in self.folds]
@@ -190,9 +198,9 @@ def left(self:FoldedTraining,
     sizes = {i:sum(e.fold==i for e in self.manifest.images) for i in self.folds}
     n = sum(sizes.values())
     more = sum(n-size for size in sizes.values()) - (n-sizes[1]) + n*bool(self.options.refit)
-    last = f', and then one on all {n} images' if self.options.refit else ''
-    return (f'; the other {len(sizes)-1} networks{last}, will take about '
-            f'{duration(seconds*more/(n-sizes[1]))}')
+    others = f'{len(sizes)-1} more' if len(sizes)>2 else 'one more'
+    last = f', then one that learns from all {n} images,' if self.options.refit else ''
+    return f'; {others}{last} will take about {duration(seconds*more/(n-sizes[1]))}'
 
 # %% ../../nbs/training/12_folds.ipynb #learn
 _COPIED = 400 # images of all folds together whose corrupted copies are answered
@@ -213,7 +221,8 @@ def judge(self:FoldedTraining,
     metrics = classification_metrics(network.clean.logits, network.clean.targets, config.classes)
     seconds = sum(row['seconds'] for row in run.trainer.history) + time.monotonic()-start
     facts = {'evidence_scale':config.evidence_scale, 'seconds':seconds,
-             'right':metrics['right'], 'n':metrics['n']}
+             'right':metrics['right'], 'n':metrics['n'], 'options':{
+                 k:v for k,v in run.options.items() if self.options[k] is None and v is not None}}
     self.answers(fold).parent.mkdir(parents=True, exist_ok=True)
     save_answers(self.answers(fold), network, facts)
     print(f'fold {fold} of {self.manifest.folds}: {accuracy_sentence(metrics)}'

@@ -204,6 +204,7 @@ def _class_promise(name, n, missed, accepted, error):
     if not n: return f'{name}: no image has judged, so nothing is promised.'
     needed = math.ceil(1/error)-1
     wrong = f'up to {accepted:.1%} of its answers may be accepted and wrong'
+    if accepted==1: wrong = 'nothing is known of its answers, since no image was called so'
     if n<needed:
         return (f'{name}: {n} images are too few to promise {error:.1%}, which needs {needed}; '
                 f'its true class is missed in up to {missed:.1%}, and {wrong}.')
