@@ -33,9 +33,9 @@ class TestImages(NamedTuple):
 def _no_part(samples, data, split, manifest):
     "A sentence about a part that a folder does not have"
     if split=='validation' and has_learned_all(manifest):
-        return (f'{data}: the model has learned from all of these images, so none of them can judge '
-                'it; its metrics.json says how networks trained the same way did on them. Give other '
-                'images.')
+        return (f'{data}: the model has learned from all of these images, so none of them can '
+                'judge it; its metrics.json says how networks trained the same way did on them. '
+                'Give other images.')
     counts = Counter(s.split for s in samples)
     if not counts: return f'{data}: no image can be used{folder_hint(samples)}.'
     found = ', '.join(f'{part} ({n})' for part,n in counts.items())
@@ -53,7 +53,8 @@ def read_test_images(
     manifest,samples = model_manifest(model),read_samples(data)
     if manifest: samples = known_parts(manifest, samples)
     samples = samples.with_bits(load_config(model).preprocess.bits)
-    if not len(samples.part(split, None)): raise ValueError(_no_part(samples, data, split, manifest))
+    if not len(samples.part(split, None)):
+        raise ValueError(_no_part(samples, data, split, manifest))
     samples,images = decode_images(samples.part(split, None), size)
     if not len(samples):
         raise ValueError(f"{data}: no image of the part '{split}' can be used: "

@@ -22,7 +22,7 @@ from ..datasets.splits import has_learned_all, known_parts, require_manifest
 def read_split(
     model, # a saved model's folder, or the name of one that comes with the package
     data, # folder with the images it was trained on
-)->tuple: # (training Samples, at most 300; Samples that judged, at most 400); those that can be read
+)->tuple: # (training Samples, at most 300; those that judged, at most 400), as far as readable
     "The images that a model learned from, and those that judged it"
     from defect_nbdev.uncertainty.fit import usable_images # slow: torch
     advice = 'train it again with this version, or export in 32 bits without --data'

@@ -304,8 +304,8 @@ def model_reference(
     folder = find_model(model)
     manifest = require_manifest(model)
     if has_learned_all(manifest):
-        raise ValueError(f'{model}: has learned from all of its images, so none of them shows how it '
-                         'answers new ones; make a reference of its results with '
+        raise ValueError(f'{model}: has learned from all of its images, so none of them shows how '
+                         'it answers new ones; make a reference of its results with '
                          'defect_drift RESULTS --fit.')
     samples = known_parts(manifest, read_samples(data))
     train,judges = samples.part('train'),samples.part('validation')

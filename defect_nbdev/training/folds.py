@@ -20,7 +20,6 @@ from fastcore.basics import AttrDict, patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from ..core.files import write_text
 from ..core.metrics import classification_metrics, fair_metrics
 from ..core.tables import excel_sign, write_table
 from ..core.weights import write_tensors
@@ -28,7 +27,7 @@ from ..datasets.layouts import Samples, evenly_spaced, read_samples
 from ..datasets.splits import SplitManifest, apply_manifest, background_sentence
 from ..datasets.splits import deal_folds, fold_manifest, leaks, make_manifest, mark_parts
 from ..datasets.splits import read_manifest, whole_manifest
-from ..model import ModelConfig, load_config, load_model
+from ..model import load_model
 from .options import aside_note, check_class_counts, settle_options
 from .options import train_valid
 from .run import Division, TrainingRun, accuracy_sentence, begin_run
@@ -332,7 +331,7 @@ def finish(self:FoldedTraining,
     self.write_answers(answers, classes)
     metrics = self.measure(answers, classes)
     for i in self.folds: self.clean(i)
-    write_results(run.out, metrics, run.rows, classes)
+    write_results(run.out, metrics, run.epoch_rows, classes)
     run.checkpoint.unlink(missing_ok=True)
     return metrics
 

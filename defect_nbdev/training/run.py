@@ -37,8 +37,7 @@ from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .learning_rate import lr_range_test, plot_lr_range
 from .options import RUN_FORMAT, aside_note, is_first_process, read_parts
-from .options import report_problems, require_classes, settle_options
-from .options import train_valid
+from .options import report_problems, require_classes, train_valid
 from .options import unjudged_classes
 from .plots import plot_confusion, plot_history
 from .start import start_model
@@ -220,7 +219,7 @@ _LEARNED = 'epoch {epoch:3}  loss {train_loss:.4f}  accuracy {train_accuracy:.1%
 _JUDGED = 'validation loss {valid_loss:.4f}  accuracy {valid_accuracy:.1%}  '
 
 @patch(as_prop=True)
-def rows(self:TrainingRun)->list: # of dicts, one an epoch
+def epoch_rows(self:TrainingRun)->list: # of dicts, one an epoch
     "The history, without the validation of a training that nobody judges"
     history = self.trainer.history
     if self.judged: return history
@@ -232,13 +231,13 @@ def save_epoch(self:TrainingRun,
 ):
     "Print and log the epoch's numbers; save the model and the checkpoint"
     trainer,out,options = self.trainer,self.out,self.options
-    row = self.rows[-1]
+    row = self.epoch_rows[-1]
     form = _LEARNED + _JUDGED*self.judged + '{seconds:.0f} s' + '  *'*(best and self.judged)
     tqdm.write(form.format(**row))
     numbers = {name:value for name,value in row.items() if name!='epoch'}
     trainer.accelerator.log(numbers, step=row['epoch'])
     sign = excel_sign('csv', options.excel, options.decimal_comma)
-    write_history(out/'history.csv', self.rows, sign)
+    write_history(out/'history.csv', self.epoch_rows, sign)
     self._save_model(out/'last', row)
     if best or options.keep=='last': self._save_model(out, row)
     save_checkpoint(trainer, self.checkpoint)

@@ -244,7 +244,8 @@ def save(self:Confidence,
     folder.mkdir(parents=True, exist_ok=True)
     data = save_tensors(self.novelty.tensors())
     content = {
-        'format':1 if self.accept_errors is None else CONFIDENCE_FORMAT, 'n_features':self.n_features,
+        'format':1 if self.accept_errors is None else CONFIDENCE_FORMAT,
+        'n_features':self.n_features,
         'calibrator':self.calibrator.to_dict(), 'errors':self.errors.tolist(),
         'thresholds':[_finite_or_none(v) for v in self.thresholds.tolist()],
         'images':self.images.tolist(), 'novelty':self.novelty.meta(),
@@ -252,7 +253,8 @@ def save(self:Confidence,
         'unknown_share':self.unknown_share, 'accept_at':np.asarray(self.accept_at).tolist(),
         'sha256':hashlib.sha256(data).hexdigest()}
     if self.accept_errors is not None:
-        content |= {'accept_errors':self.accept_errors.tolist(), 'accept_bound':self.accept_bound}
+        content['accept_errors'] = self.accept_errors.tolist()
+        content['accept_bound'] = self.accept_bound
     write_atomic(folder/'confidence.safetensors', lambda p: p.write_bytes(data))
     text = json.dumps(content, indent=2, allow_nan=False) + '\n'
     write_text(folder/'confidence.json', text)

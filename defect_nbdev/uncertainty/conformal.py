@@ -109,7 +109,7 @@ def upper_bound(
     return 1. if wrong>=n else float(beta.ppf(certainty, wrong+1, n-wrong))
 
 def _common_floor(probs, wrong, sure, error):
-    "(floor for all classes, 95 % bound on the answers above it); 0 where no floor keeps the promise"
+    "(floor for all classes, 95 % bound on the answers above it); 0 where none keeps the promise"
     kept = 0.,upper_bound(int(wrong.sum()), len(probs))
     if not sure.any() or kept[1]<=error: return kept
     for share in np.arange(LEAST_ACCEPTED, 1, .05):

@@ -221,21 +221,13 @@ def fit_novelty(
     return CombinedNovelty(tuple(parts), tuple(widths)) if widths else parts[0]
 
 # %% ../../nbs/uncertainty/03_novelty.ipynb #raw-scale
-@patch
-def raw_scale(self:Novelty,
-    features, # (N,D) pooled
-)->np.ndarray: # (1,2) median and spread of the raw scores
-    "Where the scores of some images lie before they are standardised"
-    raw = replace(self, centre=0., spread=1.)
+def _raw_scale(novelty, features):
+    "Median and spread of the raw scores (P,2) of some images, part by part"
+    if isinstance(novelty, CombinedNovelty):
+        parts = zip(novelty.parts, novelty.split(features))
+        return np.concatenate([_raw_scale(part, f) for part,f in parts])
+    raw = replace(novelty, centre=0., spread=1.)
     return np.array([[*_median_and_spread(raw.score(features)).values()]])
-
-@patch
-def raw_scale(self:CombinedNovelty,
-    features, # (N,D) pooled, all P parts side by side
-)->np.ndarray: # (P,2) median and spread of each part's raw scores
-    "Where the scores of some images lie before they are standardised"
-    parts = zip(self.parts, self.split(features))
-    return np.concatenate([part.raw_scale(f) for part,f in parts])
 
 
 # %% ../../nbs/uncertainty/03_novelty.ipynb #novelty-scale
@@ -253,7 +245,7 @@ def novelty_scale(
     if novelty.kind not in _MEMORY:
         raise ValueError(f"'{novelty.kind}' looks at logits, which have no ratio; "
                          f"take one of {', '.join(_MEMORY)}.")
-    ratios = novelty.raw_scale(held_out)/novelty.raw_scale(learned)
+    ratios = _raw_scale(novelty, held_out)/_raw_scale(novelty, learned)
     return NoveltyScale(ratios, np.array([novelty.centre, novelty.spread]))
 
 
@@ -269,7 +261,7 @@ def transferred(
 ): # the same kind of novelty, standardised
     "The scale that held-out images would show, by the middle ratio of other networks"
     ratios = np.median([scale.ratios for scale in scales], 0)
-    own = novelty.raw_scale(learned)*ratios
+    own = _raw_scale(novelty, learned)*ratios
     if not isinstance(novelty, CombinedNovelty): return _scaled(novelty, own[0])
     parts = tuple(_scaled(part, scale) for part,scale in zip(novelty.parts, own))
     total = np.median([scale.total for scale in scales], 0)
