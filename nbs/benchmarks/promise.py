@@ -5,7 +5,7 @@ that learned from all images, and what their confidence promised beside what cam
 
 Three small mills: a hundred images of each of four NEU classes, 60 to 150 of each of five, and a
 hundred of each of five generated ones, drawn at another scale, with less contrast and more noise.
-Of NEU, whole groups of shared metal are kept away from everybody; of the drawn mill, other seeds.
+All images are shrunk to 64 pixels. Of NEU, whole groups of shared metal are kept away from everybody; of the drawn mill, other seeds.
 Each mill is learned twice by the same recipe (lite0 from ImageNet at 64 pixels, last epoch), with
 `--folds 0` and with five folds, and both networks answer the images that were kept away. Per mill
 promise.json, beside this file, gets what was promised and what was measured; one thread, minutes.
@@ -21,7 +21,7 @@ import numpy as np
 
 from common import NEU_FOLDER, json_beside, make_parser, read_json, write_json
 from defect_nbdev.core.files import file_sha256
-from defect_nbdev.core.images import read_image, to_rgb
+from defect_nbdev.core.images import read_image, resize_to
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.splits import Entry, SplitManifest, deal_folds, fold_manifest
 from defect_nbdev.datasets.splits import read_manifest, write_manifest
@@ -31,7 +31,7 @@ from defect_nbdev.training.command import defect_train
 from defect_nbdev.uncertainty.calibration import calibration_error
 from defect_nbdev.uncertainty.confidence import load_confidence
 
-RECIPE = {'backbone':'tf_efficientnet_lite0', 'size':64, 'batch':32, 'lr':1e-3, 'epochs':8,
+RECIPE = {'backbone':'tf_efficientnet_lite0', 'size':64, 'batch':32, 'lr':1e-3, 'epochs':4,
           'augment':'light', 'normalize':'image', 'workers':0, 'keep':'last'}
 MILLS = { # class -> images to learn from; as many are kept away as there are, 150 a class at most
     'neu, 4 classes of 100':{c:100 for c in ('Crazing', 'Inclusion', 'Pitted', 'Rolled-in Scale')},
@@ -86,12 +86,12 @@ def drawn_files(folder, classes):
 
 
 def write_mill(folder, learned):
-    "Copy the images into class folders; the file of their manifest, whose first fold judges"
+    "Copy the images, shrunk, into class folders; the file of their manifest, whose first fold judges"
     entries = []
     for i,(label,group,source) in enumerate(learned):
         path = Path(folder)/'mill'/label/f'{i:04}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), read_image(source)[...,::-1])
+        cv2.imwrite(str(path), resize_to(read_image(source), RECIPE['size'])[...,::-1])
         entries.append(Entry(f'{label}/{path.name}', file_sha256(path), label, group, 'train'))
     dealt = deal_folds(SplitManifest(tuple(entries), '', 'grouped', 0))
     judged = fold_manifest(dealt, 1)
@@ -105,7 +105,7 @@ def measure(folder, kept):
     model,config = load_model(folder)
     confidence = load_confidence(folder)
     targets = np.array([config.classes.index(label) for label,_ in kept])
-    images = (to_rgb(read_image(path)) for _,path in kept)
+    images = (resize_to(read_image(path), RECIPE['size']) for _,path in kept)
     result = confidence.apply(*predict_batches(model, config.preprocess, images))
     right = result.probs.argmax(1)==targets
     accepted = result.verdicts=='accept'
