@@ -6,8 +6,9 @@
 __all__ = ['CHANGED', 'SPLITS', 'MANIFEST_FORMAT', 'Fingerprints', 'fingerprints', 'find_overlaps', 'common_root',
            'contradictions', 'name_contradictions', 'shared_background', 'possible_background', 'find_metal',
            'background_sentence', 'possible_sentence', 'grouped_kfold', 'grouped_split', 'hold_out', 'set_aside',
-           'divide', 'Entry', 'SplitManifest', 'make_manifest', 'write_manifest', 'read_manifest', 'apply_manifest',
-           'Leak', 'leaks', 'known_parts', 'model_manifest', 'shared_classes', 'require_manifest']
+           'divide', 'Entry', 'SplitManifest', 'make_manifest', 'write_manifest', 'read_manifest', 'deal_folds',
+           'fold_manifest', 'whole_manifest', 'has_learned_all', 'mark_parts', 'apply_manifest', 'Leak', 'leaks',
+           'known_parts', 'model_manifest', 'shared_classes', 'require_manifest']
 
 # %% ../../nbs/datasets/07_splits.ipynb #imports
 import hashlib
@@ -387,15 +388,21 @@ def _set_aside_where_possible(samples, parts, groups, split, how):
 # %% ../../nbs/datasets/07_splits.ipynb #separate-whole-classes
 SPLITS = ('auto', 'grouped', 'folder', 'random')
 
-def _separate_whole_classes(samples, groups):
+def _separate_whole_classes(labels, groups):
     "Classes of several images that all hang together, and groups in which these stand alone"
-    labels = np.array([s.label for s in samples])
-    alone = np.array(groups)
-    whole = [c for c in samples.classes
+    labels,alone = np.asarray(labels),np.array(groups)
+    whole = [c for c in dict.fromkeys(labels.tolist())
              if (labels==c).sum()>1 and len(np.unique(alone[labels==c]))<2]
     free = np.isin(labels, whole)
     alone[free] = alone.max() + 1 + np.arange(free.sum())
     return whole, alone
+
+def _name_whole(whole):
+    "What follows a sentence about a split where some classes hang together"
+    if not whole: return ''
+    return (f"; not a fair test of {', '.join(whole)}, all whose images show one piece of metal or "
+            'one background and were split at random')
+
 
 # %% ../../nbs/datasets/07_splits.ipynb #divide
 def _grouped_parts(samples, groups, seed, whole):
@@ -405,8 +412,7 @@ def _grouped_parts(samples, groups, seed, whole):
     few = ' (at least one image)' if min(Counter(labels).values())<5 else ''
     otherwise = 'otherwise ' if whole else ''
     how = f'a fifth of every class{few}, {otherwise}no metal on both sides, seed {seed}'
-    if whole: how += (f"; not a fair test of {', '.join(whole)}, all whose images show one piece "
-                      'of metal or one background and were split at random')
+    how += _name_whole(whole)
     return ['validation' if judge else 'train' for judge in judges], how
 
 # %% ../../nbs/datasets/07_splits.ipynb #divide-fn
@@ -433,7 +439,8 @@ def divide(
         how = f'a random fifth of every class, seed {seed}'
     elif split=='grouped' or not has_judges:
         whole = []
-        if split=='auto': whole,groups = _separate_whole_classes(samples, groups)
+        if split=='auto':
+            whole,groups = _separate_whole_classes([s.label for s in samples], groups)
         parts[free],how = _grouped_parts(ours, np.asarray(groups)[free], seed, whole)
     if split in ('auto', 'grouped'):
         parts,how = _set_aside_where_possible(samples, parts, groups, split, how)
@@ -450,6 +457,7 @@ class Entry:
     label:str # its class
     group:int # images of one group show the same metal
     part:str # 'train', 'validation', 'test', 'aside', 'contradiction'
+    fold:int|None=None # which of the networks trained in turn it judges, from 1; None for no such
 
 # %% ../../nbs/datasets/07_splits.ipynb #manifest
 @dataclass(frozen=True)
@@ -463,6 +471,10 @@ class SplitManifest:
     def part(self, name:str)->list: # of Entry
         "The images of one part"
         return [e for e in self.images if e.part==name]
+    @property
+    def folds(self)->int: # 0 without any
+        "In how many folds the images judge"
+        return max((e.fold or 0 for e in self.images), default=0)
 
 # %% ../../nbs/datasets/07_splits.ipynb #make-manifest
 def _check_left(samples, kept):
@@ -529,7 +541,8 @@ def write_manifest(
             'seed':manifest.seed}
     if manifest.shared: head['shared'] = manifest.shared
     head = json.dumps(head, ensure_ascii=False)
-    rows = ',\n'.join(json.dumps(asdict(e), ensure_ascii=False) for e in manifest.images)
+    rows = ({k:v for k,v in asdict(e).items() if v is not None} for e in manifest.images)
+    rows = ',\n'.join(json.dumps(row, ensure_ascii=False) for row in rows)
     write_text(path, f'{head[:-1]}, "images": [\n{rows}\n]}}\n')
 
 # %% ../../nbs/datasets/07_splits.ipynb #manifest-json
@@ -542,12 +555,97 @@ def read_manifest(
     if not isinstance(d, dict) or not needed<=d.keys() or not isinstance(d['format'], int):
         raise ValueError(f'{path}: not a split manifest; it must hold format, how, split, seed '
                          'and images.')
-    fields = Entry.__dataclass_fields__
-    try: images = tuple(Entry(**{k:e[k] for k in fields}) for e in d['images'])
+    fields = [name for name in Entry.__dataclass_fields__ if name!='fold']
+    try: images = tuple(Entry(**{k:e[k] for k in fields}, fold=e.get('fold'))
+                        for e in d['images'])
     except (TypeError, KeyError) as e:
         raise ValueError(f'{path}: an image lacks one of {", ".join(fields)} ({e}).') from None
     return SplitManifest(images, d['how'], d['split'], d['seed'],
                          tuple(d.get('shared', ())))
+
+# %% ../../nbs/datasets/07_splits.ipynb #teach-all
+def _nearest_first(folds, labels):
+    "Folds from 1 on, the one first that holds about the same share of every class"
+    folds = np.unique(folds, return_inverse=True)[1]   # without those that got no image
+    n_folds = folds.max()+1
+    def distance(i):
+        return sum(abs((folds[labels==c]==i).mean() - 1/n_folds) for c in np.unique(labels))
+    order = sorted(range(n_folds), key=distance)
+    order = [order[0], *sorted(order[1:])]
+    return np.array([order.index(i) for i in folds]) + 1
+
+def _teach_everywhere(folds, labels, groups):
+    "Move the smallest group of a class that lies in one fold, so that the others learn it as well"
+    n_folds = folds.max()
+    for c in np.unique(labels):
+        own = labels==c
+        if len(np.unique(folds[own]))>1 or len(np.unique(groups[own]))<2: continue
+        smallest = min(set(groups[own]), key=lambda g: ((groups==g).sum(), g))
+        folds[groups==smallest] = folds[own][0]%n_folds + 1
+    return folds
+
+
+# %% ../../nbs/datasets/07_splits.ipynb #deal-folds
+def _folds_sentence(manifest, n_folds, whole):
+    "How images were dealt into folds"
+    if manifest.split=='random': return f'{n_folds} random folds, seed {manifest.seed}'
+    otherwise = 'otherwise '*bool(whole)
+    how = f'{n_folds} folds, {otherwise}no metal on both sides, seed {manifest.seed}'
+    return _name_background(how + _name_whole(whole), manifest.shared)
+
+def deal_folds(
+    manifest:SplitManifest, # its training and validation images are dealt anew
+    k:int=5, # folds, 2 or more; fewer where there are fewer pieces of metal
+)->SplitManifest: # the same images and parts, with the fold in which each judges
+    "Deal the images of a split into folds, groups uncut"
+    own = [i for i,e in enumerate(manifest.images) if e.part in ('train', 'validation')]
+    labels = np.array([manifest.images[i].label for i in own])
+    groups = np.array([manifest.images[i].group for i in own])
+    whole = []
+    if manifest.split=='random': groups = np.arange(len(own))
+    else: whole,groups = _separate_whole_classes(labels, groups)
+    folds = grouped_kfold(labels, groups, min(k, len(np.unique(groups))), manifest.seed)
+    folds = _teach_everywhere(_nearest_first(folds, labels), labels, groups).tolist()
+    fold = dict(zip(own, folds))
+    images = tuple(replace(e, fold=fold.get(i)) for i,e in enumerate(manifest.images))
+    return replace(manifest, images=images, how=_folds_sentence(manifest, max(folds), whole))
+
+
+# %% ../../nbs/datasets/07_splits.ipynb #fold-manifest
+_WHOLE = 'all images are learned from, and judged before in ' # begins the sentence of such a split
+
+def fold_manifest(
+    manifest:SplitManifest, # from `deal_folds`
+    fold:int, # from 1
+)->SplitManifest: # its images of this fold judge, those of the others learn
+    "The split of one fold"
+    def part(e): return e.part if e.fold is None else 'validation' if e.fold==fold else 'train'
+    images = tuple(replace(e, part=part(e), fold=None) for e in manifest.images)
+    how = f'fold {fold} of {manifest.how.removeprefix(_WHOLE)}'
+    return replace(manifest, images=images, how=how)
+
+def whole_manifest(
+    manifest:SplitManifest, # from `deal_folds`
+)->SplitManifest: # the folds stay on record; nobody judges
+    "The split of a network that learns from the images of all folds"
+    images = tuple(e if e.fold is None else replace(e, part='train') for e in manifest.images)
+    return replace(manifest, images=images, how=_WHOLE + manifest.how.removeprefix(_WHOLE))
+
+
+# %% ../../nbs/datasets/07_splits.ipynb #learned-all
+def has_learned_all(
+    manifest:SplitManifest|None, # of a model's training
+)->bool: # then none of its images can judge it
+    "Has a model learned from the images of all folds?"
+    return manifest is not None and manifest.folds>0 and not manifest.part('validation')
+
+def mark_parts(
+    samples:Samples, # N images, in the manifest's order
+    manifest:SplitManifest, # of N images
+)->Samples: # each with the part the manifest gives it
+    "The same samples with the parts of a manifest"
+    return _with_parts(samples, [e.part for e in manifest.images])
+
 
 # %% ../../nbs/datasets/07_splits.ipynb #apply-manifest
 def apply_manifest(
@@ -570,8 +668,7 @@ def apply_manifest(
             f'{data}: {len(missing)} of the {len(samples)} images of the split are missing or have '
             f'changed, the first is {missing[0]}; bring them back, '
             'or start anew without this split.')
-    samples = tuple(samples)
-    return _with_parts(replace(found, samples=samples), [e.part for e in manifest.images])
+    return mark_parts(replace(found, samples=tuple(samples)), manifest)
 
 # %% ../../nbs/datasets/07_splits.ipynb #leak
 @dataclass(frozen=True)

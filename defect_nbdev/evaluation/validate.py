@@ -17,7 +17,8 @@ from ..core.metrics import fair_metrics
 from ..core.views import check_views
 from ..data import SteelDataset, decode_images, eval_transform, make_loader
 from ..datasets.layouts import Samples, class_indices, folder_hint, read_samples
-from ..datasets.splits import known_parts, leaks, model_manifest, shared_classes
+from ..datasets.splits import has_learned_all, known_parts, leaks, model_manifest
+from ..datasets.splits import shared_classes
 from ..model import ViewAverage, load_config, load_model
 from ..train import make_accelerator, predict_logits
 
@@ -30,8 +31,12 @@ class TestImages(NamedTuple):
     unlisted:int # images that the model's manifest does not list
 
 # %% ../../nbs/evaluation/01_validate.ipynb #read-test-images
-def _no_part(samples, data, split):
+def _no_part(samples, data, split, manifest):
     "A sentence about a part that a folder does not have"
+    if split=='validation' and has_learned_all(manifest):
+        return (f'{data}: the model has learned from all of these images, so none of them can '
+                'judge it; its metrics.json says how networks trained the same way did on them. '
+                'Give other images.')
     counts = Counter(s.split for s in samples)
     if not counts: return f'{data}: no image can be used{folder_hint(samples)}.'
     found = ', '.join(f'{part} ({n})' for part,n in counts.items())
@@ -49,7 +54,8 @@ def read_test_images(
     manifest,samples = model_manifest(model),read_samples(data)
     if manifest: samples = known_parts(manifest, samples)
     samples = samples.with_bits(load_config(model).preprocess.bits)
-    if not len(samples.part(split, None)): raise ValueError(_no_part(samples, data, split))
+    if not len(samples.part(split, None)):
+        raise ValueError(_no_part(samples, data, split, manifest))
     samples,images = decode_images(samples.part(split, None), size)
     if not len(samples):
         raise ValueError(f"{data}: no image of the part '{split}' can be used: "

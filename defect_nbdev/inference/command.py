@@ -17,19 +17,22 @@ from ..core.images import resize_to
 from ..core.models import find_model
 from ..core.views import check_views
 from ..datasets.layouts import read_samples
-from ..datasets.splits import known_parts, require_manifest
+from ..datasets.splits import has_learned_all, known_parts, require_manifest
 
 # %% ../../nbs/inference/10_command.ipynb #read-split
 def read_split(
     model, # a saved model's folder, or the name of one that comes with the package
     data, # folder with the images it was trained on
-)->tuple: # (training Samples, at most 300; validation Samples, at most 400); those that can be read
+)->tuple: # (training Samples, at most 300; those that judged, at most 400), as far as readable
     "The images that a model learned from, and those that judged it"
     from defect_nbdev.uncertainty.fit import usable_images # slow: torch
     advice = 'train it again with this version, or export in 32 bits without --data'
-    known = known_parts(require_manifest(model, advice), read_samples(data))
+    manifest = require_manifest(model, advice)
+    known = known_parts(manifest, read_samples(data))
     train = usable_images(known.part('train'), 300)
-    valid = usable_images(known.part('validation'), 400)
+    # where no image has judged, learned ones compare two engines as well
+    judged = 'train' if has_learned_all(manifest) else 'validation'
+    valid = usable_images(known.part(judged), 400)
     if len(train) and len(valid): return train,valid
     raise ValueError(f'{data}: holds {len(train)} of the images the model learned from and '
                      f'{len(valid)} of those that judged it; give the folder it was trained on.')

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..core.views import mean_logits
 from .engines import OUTPUTS
 from .torch_engine import TorchEngine
-from ..uncertainty.confidence import Confidence
+from ..uncertainty.confidence import Confidence, accept_floors
 
 # %% ../../nbs/inference/04_graph.ipynb #squared-distances
 def _squared_distances(x, means): return (x[:,None] - means).square().sum(2) # (B,C)
@@ -116,7 +116,9 @@ class PostProcess(nn.Module):
     ):
         super().__init__()
         self.novelty = NoveltyScore(confidence.novelty)
-        self.calibrator,self.accept_at = confidence.calibrator,confidence.accept_at
+        self.calibrator = confidence.calibrator
+        floors = accept_floors(confidence.accept_at, confidence.n_classes)
+        self.register_buffer('floors', torch.from_numpy(floors - 1e-6).float())
         self.novelty_threshold = min(confidence.novelty_threshold + 1e-4, 3e38)
         thresholds = np.minimum(confidence.thresholds, 2.) + 1e-6
         self.register_buffer('thresholds', torch.from_numpy(thresholds).float())
@@ -140,7 +142,7 @@ def forward(self:PostProcess,
     probs = (logits/_temperature(self.calibrator, scores)[:,None]).softmax(1)
     columns = torch.arange(logits.shape[1], device=logits.device)
     sets = (1-probs<=self.thresholds) | (columns==probs.argmax(1, keepdim=True))
-    unsure = (sets.int().sum(1)>1) | (probs.amax(1)<self.accept_at)
+    unsure = (sets.int().sum(1)>1) | (probs.amax(1)<self.floors[probs.argmax(1)])
     verdicts = torch.where(scores>self.novelty_threshold, 2, unsure.long())
     return probs, sets, scores, verdicts
 

@@ -97,7 +97,7 @@ def _confidence_metadata(confidence):
             'errors':[float(v) for v in confidence.errors],
             'novelty':confidence.novelty.kind,
             'novelty_threshold':_finite(confidence.novelty_threshold),
-            'accept_at':confidence.accept_at}
+            'accept_at':np.asarray(confidence.accept_at).tolist()}
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #model-metadata
 def model_metadata(

@@ -26,7 +26,7 @@ from ..core.models import find_model
 from ..core.tables import read_rows, table_columns
 from ..datasets.layouts import read_samples
 from ..datasets.quality import measure
-from ..datasets.splits import known_parts, require_manifest
+from ..datasets.splits import has_learned_all, known_parts, require_manifest
 from ..inference.inspector import load_inspector
 from .table_columns import row_timestamp
 from .store import InspectionStore, open_store
@@ -302,7 +302,12 @@ def model_reference(
 )->Reference: # as stored in the model's folder as reference.json
     "What was usual in a model's training, as its split.json tells the parts"
     folder = find_model(model)
-    samples = known_parts(require_manifest(model), read_samples(data))
+    manifest = require_manifest(model)
+    if has_learned_all(manifest):
+        raise ValueError(f'{model}: has learned from all of its images, so none of them shows how '
+                         'it answers new ones; make a reference of its results with '
+                         'defect_drift RESULTS --fit.')
+    samples = known_parts(manifest, read_samples(data))
     train,judges = samples.part('train'),samples.part('validation')
     if not (len(train) and len(judges)):
         raise ValueError(f'{data}: holds {len(train)} of the images the model learned from and '

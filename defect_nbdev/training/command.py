@@ -22,7 +22,7 @@ def option_defaults()->dict: # name -> value
     return {name:parameter.default for name,parameter in parameters.items()}
 
 def _run(options):
-    from defect_nbdev.training.run import run_training # slow: torch
+    from defect_nbdev.training.folds import run_training # slow: torch
     run_training(options, option_defaults())
 
 # %% ../../nbs/training/08_command.ipynb #defect-train
@@ -48,8 +48,10 @@ def defect_train(data:_FOLDER=None,
     mixup:float=0., # blend pairs of images: the Beta distribution's parameter, 0 for none
     split:str='auto', # validation images: auto, grouped, folder or random (see the page on splits)
     manifest:str=None, # use the split in this file again
+    folds:int=None, # networks that judge in turn, 0 for one split (5; 0 where parts are given)
+    refit:bool_arg=None, # learn from all images in the end (where folds have judged)
     ema:float=0., # decay of a moving average of the weights per step, 0 for none
-    keep:str='best', # the epoch that becomes the model: best on the validation images, or last
+    keep:str=None, # which epoch becomes the model: best as judged, or last (with --refit last)
     patience:int=0, # stop after so many epochs without a better result, 0 for never
     accumulate:int=1, # batches whose gradients make one step
     freeze:int=0, # first epochs in which the backbone stays as it is

@@ -20,6 +20,7 @@ def plot_history(
     epochs = [row['epoch'] for row in history]
     for ax,key in zip(figure.subplots(1, 2), ('loss','accuracy')):
         for part,label in ('train','training'),('valid','validation'):
+            if f'{part}_{key}' not in history[0]: continue # of a network that nobody judges
             ax.plot(epochs, [row[f'{part}_{key}'] for row in history], '.-', label=label)
         ax.set(xlabel='epoch', ylabel=key)
         ax.locator_params(axis='x', integer=True)

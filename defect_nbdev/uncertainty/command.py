@@ -6,8 +6,6 @@
 __all__ = ['print_confidence', 'defect_calibrate']
 
 # %% ../../nbs/uncertainty/07_command.ipynb #imports
-import math
-
 from ..core.cli import command
 
 # %% ../../nbs/uncertainty/07_command.ipynb #print-confidence
@@ -17,17 +15,17 @@ def print_confidence(
     error:float, # wished chance to miss the true class
 ):
     "What was fitted, and what each class is promised"
+    from defect_nbdev.uncertainty.confidence import promise_sentences # slow: torch
     calibrator = confidence.calibrator
     print(f'fitted on {int(confidence.images.sum())} images: temperature {calibrator.t0:.2f}, '
           f'growing with the unknown-score by the power {calibrator.a:.2f}')
     for name,promised,n in zip(classes, confidence.errors, confidence.images):
         promise = f'the true class is missed with a chance of at most {promised:.1%}'
         print(f"  {name:18}{n:5} images: {promise if n else '– (nothing can be promised)'}")
-    if confidence.errors.max()>error:
-        print(f'{error:.1%} needs {math.ceil(1/error)-1} images of a class; '
-              'with fewer the promise is weaker, as listed')
+    for sentence in promise_sentences(confidence, classes, error): print(sentence)
     print(f'called unknown: {confidence.unknown_share:.1%} of known images at most '
           f'({confidence.novelty.kind})')
+
 
 # %% ../../nbs/uncertainty/07_command.ipynb #defect-calibrate
 @command

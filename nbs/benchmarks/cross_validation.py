@@ -5,7 +5,8 @@ that never met its metal.
         --imagenet lite0.pth
 
 Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The
-folds deal whole groups of images that show the same metal, as the model's own manifest has them.
+folds deal whole groups of images that show the same metal, as the model's own manifest has them;
+fold 0 is the one whose classes come closest to their share.
 Each fold's network, as its last epoch left it (no epoch is chosen by the images that judge),
 predicts the images it did not learn from, clean and corrupted (three copies, each by another level
 of datasets/09_corruptions). Its confidence is fitted on one half of these images' metal and tried
@@ -15,7 +16,6 @@ published, kept apart and called leaky. Fold after fold goes into cross_validati
 this file; a run that was stopped goes on where it was."""
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from defect_nbdev.core.images import read_image
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.layouts import class_indices, read_samples
 from defect_nbdev.datasets.splits import (
-    SplitManifest, apply_manifest, grouped_kfold, make_manifest, read_manifest, write_manifest,
+    apply_manifest, deal_folds, fold_manifest, make_manifest, read_manifest, write_manifest,
 )
 from defect_nbdev.model import embedding_widths, load_model, predict_batches
 from defect_nbdev.training.recipes import read_recipe, retrain
@@ -39,16 +39,6 @@ COPIES = 3 # corrupted copies of each image
 
 def rounded(values, digits=5):
     return np.round(np.asarray(values, float), digits).tolist()
-
-
-def fold_manifest(manifest, k, i):
-    "The i-th of k grouped folds of the images of a manifest"
-    labels,groups = [e.label for e in manifest.images],[e.group for e in manifest.images]
-    folds = grouped_kfold(labels, groups, k, manifest.seed)
-    images = tuple(replace(entry, part='validation' if fold==i else 'train')
-                   for entry,fold in zip(manifest.images, folds))
-    how = f'fold {i+1} of {k}, no metal on both sides, seed {manifest.seed}'
-    return SplitManifest(images, how, 'grouped', manifest.seed)
 
 
 def copies_of(indices):
@@ -160,7 +150,7 @@ class Results:
 
 def manifest_of(fold, folder, args):
     if fold=='random': return make_manifest(read_samples(args.data), 'random', 0, args.data)[0]
-    return fold_manifest(read_manifest(folder/'split.json'), args.folds, fold)
+    return fold_manifest(deal_folds(read_manifest(folder/'split.json'), args.folds), fold+1)
 
 
 def parse_args():

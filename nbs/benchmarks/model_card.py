@@ -27,14 +27,10 @@ calibration, label sets and unknown-score, `quality.json` what an image must be 
 
 ## How good it is
 
-On images whose metal was kept out of the training ($split), $accuracy
+$judges ($split), $accuracy
 
-$chosen_epoch The recipe (size, epochs, augmentation) was found by trials on this same part, which \
-flatters a little. Measured on a CPU, with the stored weights, by
-
-```sh
-defect_validate $name ../shared/neu-det --out defect_nbdev/weights/$name/metrics.json
-```
+$chosen_epoch The recipe (size, epochs, augmentation) was found by trials on these images, which \
+flatters a little. $measured
 
 $cross_validation
 
@@ -79,6 +75,25 @@ def interval(right, n, form='.1%'):
     "Wilson's 95 % interval in words"
     low,high = wilson_interval(right, n)
     return f'{low:{form}} to {high:{form}}'
+
+
+def describe_judges(metrics):
+    "Whose numbers these are"
+    if 'out_of_fold' not in metrics:
+        return 'On images whose metal was kept out of the training'
+    says = metrics['out_of_fold']['says']
+    return f'{says[0].upper()}{says[1:]}. On these images'
+
+
+def describe_measurement(metrics, name):
+    "What wrote the numbers"
+    if 'out_of_fold' in metrics:
+        return 'Measured by `defect_train` while the networks judged in turn.'
+    return f"""Measured on a CPU, with the stored weights, by
+
+```sh
+defect_validate {name} ../shared/neu-det --out defect_nbdev/weights/{name}/metrics.json
+```"""
 
 
 def describe_mistakes(classes, confusion):
@@ -182,13 +197,15 @@ def model_card(name):
     folder = find_model(name)
     config,manifest = load_config(folder),read_manifest(folder/'split.json')
     report,errors = measured(f'report_{name}.json'),read_json(folder/'confidence.json')['errors']
+    metrics = read_json(folder/'metrics.json')
     is_per_image = config.preprocess.normalize=='image'
     return TEMPLATE.substitute(
         name=name, backbone=config.backbone, n_classes=len(config.classes),
         classes=', '.join(config.classes), size=config.preprocess.size,
         normalization='by its own mean and contrast' if is_per_image else 'by fixed numbers',
         megabytes=f"{(folder/'model.safetensors').stat().st_size/1e6:.0f}", split=manifest.how,
-        accuracy=describe_accuracy(read_json(folder/'metrics.json')),
+        judges=describe_judges(metrics), measured=describe_measurement(metrics, name),
+        accuracy=describe_accuracy(metrics),
         chosen_epoch=describe_epoch(config.training),
         cross_validation=describe_cross_validation(measured(f'cross_validation_{name}.json')),
         report='\n'.join(f'- {sentence}' for sentence in report['verdict']) if report else '',
