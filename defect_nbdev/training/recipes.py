@@ -53,7 +53,7 @@ def read_recipe(
 # %% ../../nbs/training/09_recipes.ipynb #stage-options
 def _stage_options(options, folders, imagenet):
     "A stage's options with the names of earlier stages replaced by their folders"
-    options = dict(options)
+    options = {'preset':'heavy', **options} # nothing is searched in what was done once
     for key in ('weights', 'teacher'):
         if options.get(key) in folders: options[key] = str(folders[options[key]])
     if options.pop('imagenet', False):

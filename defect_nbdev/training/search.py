@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SEARCHED', 'STEPS', 'sample_evenly', 'pooled_features', 'probe_losses', 'Score', 'is_worse', 'choose_score',
            'size_candidates', 'RecipeProbe', 'search_recipe', 'default_epochs', 'search_lines', 'choice_sentence',
-           'convergence', 'convergence_sentence']
+           'find_recipe', 'convergence', 'convergence_sentence']
 
 # %% ../../nbs/training/11_search.ipynb #imports
 import math
@@ -69,24 +69,25 @@ def _fit_probe(features, targets, strength):
 # %% ../../nbs/training/11_search.ipynb #probe-losses
 _STRENGTHS = .001, .01 # inverse of the regularisation
 
-def _cross_validate(features, targets, folds, strength):
+def _cross_validate(features, targets, folds, judged, strength):
     "(N,C) answers of probes that have not seen an image's fold"
     answers = np.zeros((len(targets), targets.max()+1))
     for fold in np.unique(folds):
         own = folds==fold
         probe = _fit_probe(features[~own], targets[~own], strength)
-        answers[np.ix_(own, probe.classes_)] = probe.predict_proba(features[own])
+        answers[np.ix_(own, probe.classes_)] = probe.predict_proba(judged[own])
     return answers
 
 def probe_losses(
     features:np.ndarray, # (N,D)
     targets:np.ndarray, # (N,) class indices
     folds:np.ndarray, # (N,) the fold in which each image is judged
+    judged:np.ndarray|None=None, # (N,D) other features of the same images to be judged by
 )->tuple: # (log loss of each image (N,), share of images named right)
     "How well a linear probe tells images apart whose metal it has not seen"
-    tries = []
+    judged,tries = features if judged is None else judged,[]
     for strength in _STRENGTHS:
-        answers = _cross_validate(features, targets, folds, strength)
+        answers = _cross_validate(features, targets, folds, judged, strength)
         losses = -np.log(answers[np.arange(len(targets)),targets].clip(1e-6))
         tries.append((losses, float((answers.argmax(1)==targets).mean())))
     return min(tries, key=lambda found: found[0].mean())
@@ -139,7 +140,6 @@ class RecipeProbe:
         backbone:Backbone, # with the weights that the training starts from
         train:Samples, # the training part
         groups, # N groups, one for each image: images of one group show the same metal
-        bits:int|None=None, # that 16-bit pixels use
         seed:int=0, # of sample and folds
         most:int=300, # images
         device='cpu', # where to compute
@@ -150,7 +150,7 @@ class RecipeProbe:
         self.targets = targets[kept]
         k = min(5, len(np.unique(groups[kept])))
         self.folds = grouped_kfold(self.targets, groups[kept], k, seed)
-        self.backbone,self.bits,self.device = backbone.to(device),bits,device
+        self.backbone,self.device = backbone.to(device),device
         self.scores = []
 
 # %% ../../nbs/training/11_search.ipynb #probe-features
@@ -177,7 +177,7 @@ def score(self:RecipeProbe,
     for known in self.scores:
         if known.recipe=={'normalize':normalize, 'size':size}: return known
     start = time.perf_counter()
-    features = self.features(Preprocess(size=size, normalize=normalize, bits=self.bits))
+    features = self.features(Preprocess(size=size, normalize=normalize))
     losses,accuracy = probe_losses(features, self.targets, self.folds)
     seconds = time.perf_counter()-start
     found = Score({'normalize':normalize, 'size':size}, losses, accuracy, seconds)
@@ -231,10 +231,58 @@ def choice_sentence(
     given:tuple=(), # names of those that were given
 )->str: # a sentence
     "What a training will do, as options"
-    options = ' '.join(f'--{name} {chosen[name]}' for name in SEARCHED if name not in given)
-    why = ('normalize and size: the preferred candidate whose log loss is within a standard error '
-           'of the best; augment and epochs: by rule')
-    return f'chosen: {options} ({why})'
+    return 'chosen: ' + ' '.join(f'--{name} {chosen[name]}' for name in SEARCHED if name not in given)
+
+# %% ../../nbs/training/11_search.ipynb #find-recipe-parts
+_LEAST = 50 # images that can tell candidates apart
+
+def _most_images(backbone):
+    "How many images the probe sees; fewer of a slow network"
+    return 150 if sum(p.numel() for p in backbone.parameters())>10e6 else 300
+
+def _unsearchable(train, groups):
+    "Why candidates cannot be told apart; empty if they can"
+    if len(train)<_LEAST:
+        return f'{len(train)} images to learn from are too few to search a recipe ({_LEAST} are not)'
+    one = 'all images to learn from show one piece of metal, so no recipe can be judged'
+    return one if len(set(groups))<2 else ''
+
+def _search(probe, sizes, options, prefer, tell):
+    "Normalisation and size as searched, told on the way"
+    tell(f'looking for a recipe: {len(probe.targets)} images, the frozen {probe.backbone.name} …')
+    found = search_recipe(probe, sizes, options['normalize'], options['size'], prefer)
+    for line in search_lines(probe.scores): tell(line)
+    tell(f'taken: --normalize {prefer} and the smallest --size, unless the log loss is more than a '
+         'standard error of the difference above the best')
+    return found
+
+# %% ../../nbs/training/11_search.ipynb #find-recipe
+def find_recipe(
+    options:dict, # of `defect_train`; None for what is open among `SEARCHED`
+    backbone:Backbone, # with the weights that the training starts from
+    train:Samples, # the training part
+    groups, # N groups, one for each image: images of one group show the same metal
+    sizes:tuple, # candidates, from `size_candidates`
+    prefer:str='image', # the normalisation where in doubt
+    batch:int=32, # images a step, over all processes
+    device='cpu', # where to compute
+    tell=print, # takes a line of text
+)->dict: # plain JSON types: chosen, given, images, rows, seconds
+    "Fill in what was left open"
+    began,given = time.perf_counter(),[k for k in SEARCHED if options[k] is not None]
+    probe,found = None,{'normalize':prefer, 'size':sizes[1], 'augment':'light'}
+    found |= {name:options[name] for name in given}
+    if not {'normalize','size'}<=set(given):
+        if why := _unsearchable(train, groups): tell(why)
+        else:
+            most = _most_images(backbone)
+            probe = RecipeProbe(backbone, train, groups, options['seed'], most, device)
+            found |= _search(probe, sizes, options, prefer, tell)
+    found.setdefault('epochs', default_epochs(len(train), batch, found['augment']))
+    tell(choice_sentence(found, given))
+    return {'chosen':found, 'given':given, 'images':len(probe.targets) if probe else 0,
+            'rows':[score.row() for score in probe.scores] if probe else [],
+            'seconds':round(time.perf_counter()-began, 1)}
 
 # %% ../../nbs/training/11_search.ipynb #convergence
 def convergence(
