@@ -269,7 +269,8 @@ def _read_run(path):
     "(options, format) of a run.json; some options are younger than the others"
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
-        younger = {'keep':'best', 'preset':'auto', 'bits':None, 'excel':False, 'decimal_comma':False}
+        younger = {'keep':'best', 'preset':'auto', 'bits':None, 'excel':False,
+                   'decimal_comma':False}
         return {**younger, **record['options']}, int(record['format'])
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: damaged ({e}).') from None

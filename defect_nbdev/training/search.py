@@ -127,13 +127,17 @@ class Score:
                 'standard_error':round(error, 4), 'accuracy':round(self.accuracy, 4),
                 'seconds':round(self.seconds, 1)}
 
+_NOT_WORTH = .02 # a smaller difference of log loss, however certain, is not worth a pixel
+
 def choose_score(
     scores:list, # of `Score` of the same images, the preferred first
 )->Score: # the first that is not worse than the best
     "The one-standard-error rule"
     best = min(scores, key=lambda score: score.losses.mean())
-    return next(score for score in scores
-                if not is_worse(score.losses, best.losses, score.groups))
+    def is_good(score):
+        extra = (score.losses - best.losses).mean()
+        return extra<_NOT_WORTH or not is_worse(score.losses, best.losses, score.groups)
+    return next(score for score in scores if is_good(score))
 
 # %% ../../nbs/training/11_search.ipynb #size-candidates
 def size_candidates(
@@ -141,9 +145,8 @@ def size_candidates(
     known:int=0, # size of the model that the training starts from, 0 for none
 )->tuple: # rising
     "Sizes of the network's input that may suit images of a size"
-    if side<=80: sizes = (64, 96, 128)
-    elif side<=300: sizes = (96, 128, 160, 224)
-    else: sizes = (128, 224, 320)
+    limits = ((80, (64, 96)), (150, (64, 96, 128)), (300, (96, 128, 160, 224)))
+    sizes = next((sizes for limit,sizes in limits if side<=limit), (128, 224, 320))
     return tuple(sorted({*sizes, known} - {0}))
 
 # %% ../../nbs/training/11_search.ipynb #probe
@@ -252,7 +255,8 @@ def choice_sentence(
     given:tuple=(), # names of those that were given
 )->str: # a sentence
     "What a training will do, as options"
-    return 'chosen: ' + ' '.join(f'--{name} {chosen[name]}' for name in SEARCHED if name not in given)
+    options = [f'--{name} {chosen[name]}' for name in SEARCHED if name not in given]
+    return f'chosen: {" ".join(options)}'
 
 # %% ../../nbs/training/11_search.ipynb #find-recipe-parts
 _LEAST = 50 # images that can tell candidates apart
@@ -277,8 +281,8 @@ def _search(probe, sizes, options, prefer, tell):
     tell(f'looking for a recipe: {len(probe.targets)} images, the frozen {probe.backbone.name} …')
     found = search_recipe(probe, sizes, options['normalize'], options['size'], prefer)
     for line in search_lines(probe.scores): tell(line)
-    tell(f'taken: --normalize {prefer} and the smallest --size, unless the log loss is more than a '
-         'standard error of the difference above the best')
+    tell(f'preferred: --normalize {prefer} and the smallest --size, unless their log loss is above '
+         'the best by more than a standard error of the difference')
     return found
 
 # %% ../../nbs/training/11_search.ipynb #find-recipe
@@ -308,16 +312,21 @@ def find_recipe(
             'seconds':round(time.perf_counter()-began, 1)}
 
 # %% ../../nbs/training/11_search.ipynb #convergence
+def _loss_fall(losses):
+    "By which share the loss fell from the last but one fifth of epochs to the last one, or None"
+    few = max(1, len(losses)//5)
+    if len(losses)<2*few: return None
+    before,last = np.mean(losses[-2*few:-few]),np.mean(losses[-few:])
+    return round(float(1 - last/max(before, 1e-12)), 4)
+
 def convergence(
     losses:list, # of each epoch, while learning
     accuracy:float, # on training images without augmentation, in [0,1]
-)->dict: # accuracy; fall of the loss, as a share, from the last fifth of epochs to the one before
+)->dict: # train_accuracy, loss_fall (a share), converged
     "Whether a training has ended too early"
-    few = max(1, len(losses)//5)
-    before,last = np.mean(losses[-2*few:-few] or losses[:1]),np.mean(losses[-few:])
-    fall = float(1 - last/max(before, 1e-12))
-    return {'train_accuracy':round(accuracy, 4), 'loss_fall':round(fall, 4),
-            'converged':bool(accuracy>=.98 or fall<.02)}
+    fall = _loss_fall(losses)
+    converged = accuracy>=.98 or fall is not None and fall<.02
+    return {'train_accuracy':round(accuracy, 4), 'loss_fall':fall, 'converged':bool(converged)}
 
 def convergence_sentence(
     found:dict, # from `convergence`
@@ -326,4 +335,4 @@ def convergence_sentence(
     "What to do about a training that ended too early"
     if found['converged']: return ''
     return (f"not converged: the model names {found['train_accuracy']:.1%} of the images that it "
-            f"learned from, and its loss was still falling; give --epochs {2*epochs}.")
+            f"learned from, and its loss has not come to rest; give --epochs {2*epochs}.")

@@ -4,7 +4,7 @@
 
 Five folders to learn from: four generated mills (classes told apart by brightness and fine grain;
 steel under lamps of any strength; copper whose stains differ in hue; plates of 1,024 pixels with
-small marks) and a part of NEU-DET with five unequal classes. Each keeps images away, of other metal,
+small marks) and a part of NEU-DET with five unequal classes. Each keeps images of other metal away,
 on which a training is judged. For each folder: what the search finds from ImageNet weights of
 tf_efficientnet_lite0 (all candidates, what was chosen, seconds); what the same probe makes of
 augmented copies; and whole trainings of one size and length that differ in augmentation and
@@ -146,7 +146,8 @@ def write_mill(name, folder):
 
 def write_neu(data, folder):
     "A part of NEU-DET; no metal on both sides"
-    known = {Path(e.path).name:e for e in read_manifest(find_model('neu-lite0')/'split.json').images}
+    manifest = read_manifest(find_model('neu-lite0')/'split.json')
+    known = {Path(e.path).name:e for e in manifest.images}
     entries = []
     for label,n in NEU.items():
         own = [s.path for s in read_samples(data) if s.label==label and s.path.name in known]
@@ -240,13 +241,14 @@ def main():
     torch.set_num_threads(1)
     training = {k:v for k,v in TRAINING.items() if k!='workers'}
     results = read_json(RESULT, {'training':training, 'processor':cpu_name(), 'mills':{}})
-    places = {name:prepare(name, args) for name in ('levels', 'neu', 'lamps', 'copper', 'plates')}
+    places = {name:prepare(name, args) for name in (*MILLS, 'neu')}
     for name,place in places.items():
         run_part(results, name, 'search', lambda: search(*place))
-    for recipe,options in RECIPES.items():
-        for name,place in places.items():
+    for name,place in places.items():
+        if name=='plates': continue # a whole training takes too long
+        for recipe,options in RECIPES.items():
             out = Path(args.work)/f'{name}-{options["augment"]}-{options["normalize"]}'
-            if name!='plates': run_part(results, name, recipe, lambda: train(*place, out, options))
+            run_part(results, name, recipe, lambda: train(*place, out, options))
     for name,place in places.items():
         normalize = results['mills'][name]['search']['chosen']['normalize']
         if name=='plates': continue
