@@ -327,6 +327,7 @@ def finish(self:FoldedTraining,
     networks = [load_answers(self.answers(i))[0] for i in self.folds]
     answers,classes = pool_answers([network.clean for network in networks]),run.config.classes
     run.learn_limits()
+    run.check_convergence(*load_model(run.out))
     if self.options.confidence: self.fit_confidence(run, networks)
     self.write_answers(answers, classes)
     metrics = self.measure(answers, classes)

@@ -64,7 +64,7 @@ def _imagenet_file(imagenet, backbone):
 
 def _stage_options(options, folders, imagenet):
     "A stage's options with the names of earlier stages replaced by their folders"
-    options = dict(options)
+    options = {'preset':'heavy', **options} # nothing is searched in what was done once
     for key in ('weights', 'teacher'):
         names = (options.get(key) or '').split(',')
         if options.get(key): options[key] = ','.join(str(folders.get(o, o)) for o in names)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['write_history', 'write_results', 'read_division', 'Division', 'split_data', 'training_record', 'TrainingRun',
-           'prepare_run', 'begin_run', 'explain_memory', 'accuracy_sentence', 'overlap_warning', 'train_once']
+           'settle_recipe', 'prepare_run', 'begin_run', 'explain_memory', 'accuracy_sentence', 'overlap_warning',
+           'train_once']
 
 # %% ../../nbs/training/07_run.ipynb #imports
 import json
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from ..core.faults import advise, has_option, is_out_of_memory
 from ..core.figures import missing_letters, write_figure
-from ..core.files import write_text
+from ..core.files import read_json, write_text
 from ..core.metrics import fair_metrics
 from ..core.models import find_model
 from ..core.tables import excel_sign, write_table
@@ -33,16 +34,19 @@ from ..datasets.layouts import Samples, class_indices, evenly_spaced, folder_rec
 from ..datasets.layouts import read_samples
 from ..datasets.quality import fit_limits, save_limits
 from ..datasets.splits import SplitManifest, background_sentence, leaks, write_manifest
-from ..model import ModelConfig, load_config, load_model, save_model
+from ..model import ModelConfig, load_config, load_model, predict_batches
+from ..model import save_model
 from ..train import TrainConfig, Trainer, make_accelerator, predict_logits
 from .checkpoints import load_checkpoint, save_checkpoint
 from .distillation import TeacherEnsemble
 from .learning_rate import lr_range_test, plot_lr_range
 from .options import RUN_FORMAT, aside_note, is_first_process, read_parts
-from .options import report_problems, require_classes, teacher_folders
-from .options import train_valid
+from .options import report_problems, require_classes, start_config
+from .options import teacher_folders, train_valid, typical_side
 from .options import unjudged_classes
 from .plots import plot_confusion, plot_history
+from .search import SEARCHED, convergence, convergence_sentence, find_recipe
+from .search import size_candidates
 from .start import start_model
 from ..uncertainty.confidence import promise_sentences
 from ..uncertainty.fit import calibrate
@@ -163,7 +167,8 @@ def training_record(
 )->dict: # for a model's config.json
     "How a model is made"
     train,valid = parts
-    same = {name:options[name] for name in ('keep', 'batch', 'balanced', 'augment', 'teacher_view')}
+    same = {name:options[name] for name in ('preset', 'keep', 'batch', 'balanced', 'augment',
+                                            'teacher_view')}
     return {
         **asdict(config), **same, 'processes':accelerator.num_processes,
         'data':Path(options.data).resolve().name, 'layout':train.layout, 'split':manifest.how,
@@ -199,6 +204,41 @@ def _initial_model(options):
     classes = require_classes(read_samples(options.data)).classes
     return start_model(options.backbone, classes, pretrained, weights, options.attention)
 
+# %% ../../nbs/training/07_run.ipynb #settle-recipe
+def _search_recipe(options, model, manifest, train, accelerator):
+    "What the search finds, stored"
+    start = start_config(options.weights)
+    start = start and start.preprocess
+    sizes = size_candidates(typical_side(train), start.size if start else 0)
+    groups = [entry.group for entry in manifest.part('train')]
+    prefer = start.normalize if start else 'image'
+    batch = options.batch*options.accumulate*accelerator.num_processes
+    found = find_recipe(options, model.backbone, train, groups, sizes, prefer, batch,
+                        accelerator.device, accelerator.print)
+    write_text(Path(options.out)/'search.json', json.dumps(found, indent=2))
+    return found
+
+def settle_recipe(
+    options:AttrDict, # from `settle_options`; what is open in them is filled in
+    model, # with the weights that the training starts from
+    manifest:SplitManifest, # of the split
+    train:Samples, # its training part
+    accelerator, # from `make_accelerator`
+)->dict|None: # for the model's record: chosen, given, images; None if nothing was open
+    "Search what nobody set, once for all processes"
+    path = Path(options.out)/'search.json'
+    was_open = any(options[name] is None for name in SEARCHED)
+    if not was_open and not options.resume: path.unlink(missing_ok=True) # of a try that failed
+    if was_open:
+        with accelerator.main_process_first():
+            if accelerator.is_main_process:
+                _search_recipe(options, model, manifest, train, accelerator)
+            options.update(read_json(path)['chosen'])
+        if accelerator.is_main_process: _write_run(Path(options.out)/'run.json', options)
+    if not path.is_file(): return None
+    return {name:read_json(path)[name] for name in ('chosen', 'given', 'images')}
+
+
 # %% ../../nbs/training/07_run.ipynb #prepare-training
 def _load_teachers(teacher, classes):
     "The models that teach; None without"
@@ -217,6 +257,8 @@ def prepare_run(
     set_seed(config.seed)
     model = _initial_model(options)
     manifest,train,valid,bits,judged = divide(options, accelerator)
+    search = settle_recipe(options, model, manifest, train, accelerator)
+    config = replace(config, epochs=options.epochs)
     preprocess = Preprocess(size=options.size, normalize=options.normalize, bits=bits)
     augment = AUGMENTS[options.augment]
     teacher = _load_teachers(options.teacher, train.classes)
@@ -224,6 +266,7 @@ def prepare_run(
     trainer = Trainer(model, *loaders, config, teacher, accelerator)
     judges = valid if judged else ()
     record = training_record(options, config, manifest, (train, judges), accelerator)
+    if search: record['search'] = search
     model_config = ModelConfig(options.backbone, train.classes, preprocess, training=record,
                                attention=options.attention, augment=asdict(augment))
     return TrainingRun(options, trainer, model_config, manifest, train, valid, judged)
@@ -313,6 +356,24 @@ def learn_limits(self:TrainingRun):
     save_limits(fit_limits(self.train[i].read() for i in sample), self.out)
 
 
+# %% ../../nbs/training/07_run.ipynb #check-convergence
+@patch
+def check_convergence(self:TrainingRun,
+    model, # the model that is kept
+    config:ModelConfig, # of it
+)->dict: # from `convergence`
+    "Tell whether the training has ended too early, and store it in the model's record"
+    data = self.trainer.train_loader.dataset
+    sample = evenly_spaced(len(data), 256)
+    logits,_ = predict_batches(model, config.preprocess, (data.images[i] for i in sample))
+    accuracy = (logits.argmax(1)==data.targets[sample]).float().mean().item()
+    found = convergence([row['train_loss'] for row in self.trainer.history], accuracy)
+    record = {**config.training, 'convergence':found}
+    write_text(self.out/'config.json', replace(config, training=record).to_json())
+    if sentence := convergence_sentence(found, self.options.epochs): print(sentence)
+    return found
+
+
 # %% ../../nbs/training/07_run.ipynb #run-to-end
 @patch
 def measure(self:TrainingRun)->dict|None: # from `fair_metrics`; None in all but the first process
@@ -320,6 +381,7 @@ def measure(self:TrainingRun)->dict|None: # from `fair_metrics`; None in all but
     trainer,accelerator = self.trainer,self.trainer.accelerator
     model,config = load_model(self.out)
     if self.is_main: self.learn_limits()
+    if self.is_main: self.check_convergence(model, config)
     if self.is_main and self.options.confidence: self._fit_confidence(model, config)
     model = model.to(accelerator.device)
     logits,y = predict_logits(model, trainer.valid_loader, accelerator)

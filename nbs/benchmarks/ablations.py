@@ -26,8 +26,8 @@ from defect_nbdev.uncertainty.fit import corrupted_copy
 
 RESULT = json_beside(__file__)
 COPIES = 2 # corrupted copies of each validation image
-BASE = dict(backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98, workers=0,
-            confidence=False)
+BASE = dict(preset='heavy', backbone='tf_efficientnet_lite0', epochs=3, size=96, lr=5e-4, ema=.98,
+            workers=0, confidence=False)
 RANDOM_WEIGHTS = dict(weights=None, pretrained=False, lr=1e-3)
 RESNET14 = dict(RANDOM_WEIGHTS, backbone='resnet14', epochs=6)
 ROWS = {
