@@ -216,7 +216,8 @@ def judge(self:FoldedTraining,
     spread = evenly_spaced(len(run.train), 2000)
     train = replace(run.train, samples=tuple(run.train[i] for i in spread))
     model = model.to(run.trainer.accelerator.device)
-    network,_ = measure_network(model, config, train, run.valid, most_copied=most)
+    copies = 6 if self.options.confidence else 0
+    network,_ = measure_network(model, config, train, run.valid, copies=copies, most_copied=most)
     metrics = classification_metrics(network.clean.logits, network.clean.targets, config.classes)
     seconds = sum(row['seconds'] for row in run.trainer.history) + time.monotonic()-start
     facts = {'evidence_scale':config.evidence_scale, 'seconds':seconds,
@@ -355,7 +356,7 @@ def train_folds(
         with begin_run(options): run = training.prepare(training.last if fold is None else fold)
         while fold is not None:
             with closing(run): training.learn(fold, run)
-            fold = training.next_fold()
+            run,fold = None,training.next_fold() # one network in memory at a time
             run = training.prepare(training.last if fold is None else fold)
         with closing(run):
             run.fit()

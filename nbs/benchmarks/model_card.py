@@ -60,7 +60,7 @@ to the bit.
 - It knows $n_classes defects of one mill and one camera's grey 200 × 200 crops. Another camera, \
 scale or steel needs its own images and its own measurement.
 - Label sets promise that the true class is missing with a chance of at most: $errors. Less needs \
-more images than the validation part has.
+more images than have judged it.
 $unknown$heatmaps
 - The NEU images are for research use and are not part of this project.
 """)

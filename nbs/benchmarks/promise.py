@@ -5,11 +5,11 @@ that learned from all images, and what their confidence promised beside what cam
 
 Three small mills: a hundred images of each of four NEU classes, 60 to 150 of each of five, and a
 hundred of each of five generated ones, drawn at another scale, with less contrast and more noise.
-All images are shrunk to 64 pixels. Of NEU, whole groups of shared metal are kept away from everybody; of the drawn mill, other seeds.
-Each mill is learned twice by the same recipe (lite0 from ImageNet at 64 pixels, last epoch), with
-`--folds 0` and with five folds, and both networks answer the images that were kept away. Per mill
-promise.json, beside this file, gets what was promised and what was measured; one thread, minutes.
-A mill that is there already is not run again."""
+All images are shrunk to 64 pixels. Of NEU, whole groups of shared metal are kept away from
+everybody; of the drawn mill, other seeds. Each mill is learned twice by the same recipe (lite0 from
+ImageNet, last epoch), with `--folds 0` and with five folds, and both networks answer the images
+that were kept away. What was promised and what was measured goes into promise.json beside this
+file, mill after mill; one thread, minutes. A mill that is there already is not run again."""
 import json
 import tempfile
 from contextlib import redirect_stdout
