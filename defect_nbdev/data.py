@@ -114,8 +114,8 @@ AUGMENTS = {
         noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3,
         brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2),
     'robust':Augment(
-        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, blur_p=.3, zoom=1., zoom_p=.3,
-        brightness=.5, contrast=.95, gamma=2., light_p=.2)}
+        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, defocus=.05, blur_p=.4, zoom=1., zoom_p=.3,
+        brightness=.5, contrast=.95, light_p=.2)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
 def _geometry(size, aug):
@@ -166,6 +166,7 @@ def augmentations(
         'blur':A.OneOf(_blurs(pre.size, aug), p=aug.blur_p),
         'Gaussian noise':A.GaussNoise(std_range=noise, per_channel=False, p=aug.noise_p),
         'JPEG':A.ImageCompression(quality_range=quality, p=aug.jpeg_p)}
+    if not aug.gamma: del parts['gamma']
     return {name: part for name,part in parts.items() if part.p>0}
 
 
