@@ -86,7 +86,7 @@ def drawn_files(folder, classes):
 
 
 def write_mill(folder, learned):
-    "Copy the images, shrunk, into class folders; the manifest's file, whose first fold judges"
+    "Copy the images, shrunk, into class folders; their manifest, whose first fold judges"
     entries = []
     for i,(label,group,source) in enumerate(learned):
         path = Path(folder)/'mill'/label/f'{i:04}.png'
