@@ -241,18 +241,17 @@ def main():
     torch.set_num_threads(1)
     training = {k:v for k,v in TRAINING.items() if k!='workers'}
     results = read_json(RESULT, {'training':training, 'processor':cpu_name(), 'mills':{}})
-    places = {name:prepare(name, args) for name in (*MILLS, 'neu')}
+    places = {name:prepare(name, args) for name in ('levels', 'neu', 'lamps', 'copper', 'plates')}
     for name,place in places.items():
         run_part(results, name, 'search', lambda: search(*place))
+    del places['plates'] # whole trainings of them take too long
     for name,place in places.items():
-        if name=='plates': continue # a whole training takes too long
+        normalize = results['mills'][name]['search']['chosen']['normalize']
+        run_part(results, name, 'augmented probe', lambda: probe_augmentation(*place, normalize))
+    for name,place in places.items():
         for recipe,options in RECIPES.items():
             out = Path(args.work)/f'{name}-{options["augment"]}-{options["normalize"]}'
             run_part(results, name, recipe, lambda: train(*place, out, options))
-    for name,place in places.items():
-        normalize = results['mills'][name]['search']['chosen']['normalize']
-        if name=='plates': continue
-        run_part(results, name, 'augmented probe', lambda: probe_augmentation(*place, normalize))
 
 
 if __name__=='__main__': main()
