@@ -23,6 +23,8 @@ def make_parser(doc):
 def strangers_among(kinds, seed=0):
     """The fifth of the kinds of photographs that nothing learns from, so that they can be
     strangers: those whose name, with the seed, hashes lowest"""
+    kinds = list(kinds)
+
     def hashed(kind):
         return hashlib.sha256(f'{seed}:{kind}'.encode()).hexdigest()
     return sorted(sorted(kinds, key=hashed)[:round(len(kinds)/5)])

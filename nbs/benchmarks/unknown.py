@@ -38,7 +38,7 @@ from common import (
     NEU_FOLDER, PHOTOGRAPHS_FOLDER, json_beside, make_parser, make_trainer, read_json,
     strangers_among, update_json,
 )
-from defect_nbdev.core.files import file_sha256
+from defect_nbdev.core.files import file_sha256, project_path
 from defect_nbdev.core.images import read_image, to_rgb
 from defect_nbdev.core.models import find_model
 from defect_nbdev.core.verdicts import VERDICTS
@@ -116,7 +116,7 @@ def crop_photograph(rng, i):
 @lru_cache(None)
 def object_files():
     "Photographs of the kinds that nothing learns from, in an order that mixes the kinds"
-    folder = Path(PHOTOGRAPHS_FOLDER)
+    folder = project_path(PHOTOGRAPHS_FOLDER)
     if not folder.is_dir():
         raise SystemExit(f'{folder}: no photographs here; they are a part of the strangers.')
     kinds = strangers_among(kind.name for kind in folder.iterdir() if kind.is_dir())
@@ -216,12 +216,12 @@ UNKNOWN = { # name -> (how many, a function that makes one)
     'pink noise':(50, draw_pink_noise),
     'salt and pepper':(50, draw_salt_and_pepper),
     'flat':(50, draw_flat),
-    'gradients':(50, draw_gradient),
-    'photographed objects, grey':(400, photograph_object)}
+    'gradients':(50, draw_gradient)}
 GENERATED = { # steel, but not NEU's: reported apart
     'generated clean steel':(100, draw_clean_steel),
     'generated defects':(102, draw_defect)}
-KINDS = {**UNKNOWN, **GENERATED}
+OBJECTS = {'photographed objects, grey':(400, photograph_object)} # where the photographs are
+KINDS = {**UNKNOWN, **GENERATED, **OBJECTS} # their order says how each is drawn
 
 
 def unknown_images(name, n=None):
@@ -335,7 +335,7 @@ def evaluate_score(score, known, others):
     "One score on known images, and on others, kind -> Outputs"
     own,labels = score(known.outputs),known.labels
     scores = {kind:score(outputs) for kind,outputs in others.items()}
-    scores[NO_STEEL] = np.concatenate([v for kind,v in scores.items() if kind in UNKNOWN])
+    scores[NO_STEEL] = np.concatenate([v for kind,v in scores.items() if kind not in GENERATED])
     thresholds = []
     for fit,judged in halves(labels, known.groups):
         error = float(attainable_error(fit.sum(), .01))
