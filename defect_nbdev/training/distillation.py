@@ -78,6 +78,8 @@ class TeacherEnsemble(nn.Module):
         "Whose features are learned"
         return self.teachers[0].backbone
 
+
+# %% ../../nbs/training/01_distillation.ipynb #ensemble-outputs
 @patch
 @torch.no_grad()
 def outputs(self:TeacherEnsemble,
