@@ -81,7 +81,6 @@ class TeacherEnsemble(nn.Module):
 
 # %% ../../nbs/training/01_distillation.ipynb #ensemble-outputs
 @patch
-@torch.no_grad()
 def outputs(self:TeacherEnsemble,
     x:Tensor, # images (B,3,H,W), normalised
 )->tuple: # (logits (B,n_classes), features of the first's blocks, dense logits (B,n_classes,h,w))
@@ -100,7 +99,7 @@ def teacher_outputs(self:DistillationModel,
     x:Tensor, # images (B,3,H,W), normalised
 )->tuple: # shapes as from `forward`
     "What the student's outputs should be"
-    logits,levels,dense = teacher.outputs(x)
+    with torch.no_grad(): logits,levels,dense = teacher.outputs(x)
     return logits, [levels[j] for _,j in self.pairs], dense
 
 
