@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['texture', 'best_shifts', 'overlapping_parts', 'tile_agreement', 'Grain', 'own_grain', 'grain_agreement', 'Overlap',
            'overlap_pairs', 'lay_like', 'copy_agreement', 'picture_copies', 'grain_points', 'candidate_pairs',
-           'search_overlaps', 'strip_groups']
+           'strip_groups', 'search_overlaps']
 
 # %% ../../nbs/datasets/06_leakage.ipynb #imports
 from dataclasses import dataclass
@@ -378,7 +378,7 @@ def _blocks(
 ): # yields (P,2) of different images with one label, the lower index first; their turns
     "Pairs in portions, so that memory does not grow with their number"
     if pairs is None: blocks = ((block, turns) for block in _all_blocks(labels, side))
-    else: blocks = _chosen_blocks(labels, pairs, turns, 4*side, side)
+    else: blocks = _chosen_blocks(labels, pairs, turns, 8*side, side)
     yield from ((block, turns) for block,turns in blocks if len(block))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture-cache
@@ -427,9 +427,10 @@ def _shifts_of_block(coarse, block, turn, least):
 class _PairSearch:
     "The pairs found so far, and what is needed to find more"
     def __init__(self, images, least=.2, candidate=.25, threshold=.3):
-        self.least,self.candidate,self.threshold = least,candidate,threshold
+        self.images,self.least = images,least
+        self.candidate,self.threshold = candidate,threshold
         self.coarse = _Textures(images, _COARSE, 16384)
-        self.fine = _Textures(images, _FINE, 8192)
+        self.fine = _Textures(images, _FINE, 4096)
         self.grain = lru_cache(2048)(lambda k, turn: own_grain(np.rot90(images[k], turn), _FINE))
         self.found,self.twins = {},_Twins(len(images))
     def agrees(self, i, j, turn, shift):
@@ -514,13 +515,16 @@ def lay_like(
     return np.rot90(image[:,::-1] if mirrored else image, turn)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
+def _rank(groups):
+    "Which of its group each is, from 0; equal groups stand together, in order"
+    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
 def _highest(values, least, most):
     "(row, column) of at most so many of each row, the highest first, none below `least`"
     row,column = np.nonzero(values>=least)
     order = np.lexsort((column, -values[row,column], row))
-    row,column = row[order],column[order]
-    rank = np.arange(len(row)) - np.searchsorted(row, row)
-    return row[rank<most], column[rank<most]
+    order = order[_rank(row[order])<most]
+    return row[order], column[order]
 
 def _lookalikes(
     images, # N images
@@ -582,18 +586,21 @@ def picture_copies(
     return [found[pair] for pair in sorted(found)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #peaks
-def _peaks(strength, half, most):
-    "(y,x) of the strongest local maxima, whole patches only and none in flat places"
+def _peaks(strength, half, most, tiles=4):
+    "(y,x) of local maxima: the strongest of each tile, the second of each, and so on"
     is_peak = strength==cv2.dilate(strength, np.ones((5,5), np.uint8))
-    inner = slice(half, -half), slice(half, -half)
+    inner = slice(half, -half), slice(half, -half)   # whole patches only, none in flat places
     y,x = np.nonzero(is_peak[inner] & (strength[inner]>.05))
-    strongest = np.argsort(-strength[y+half,x+half], kind='stable')[:most]
-    return y[strongest], x[strongest]
+    row,column = ((2*v + 1)*tiles//(2*(len(strength) - 2*half)) for v in (y, x))
+    tile = row*tiles + column
+    order = np.lexsort((-strength[y+half,x+half], tile))
+    order = order[np.argsort(_rank(tile[order]), kind='stable')[:most]]
+    return y[order], x[order]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #grain-points
 def _unit_length(rows): return rows/np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
 
-def _texture_points(t, most=100, patch=15):
+def _texture_points(t, most=160, patch=15):
     "The same as below, of a texture (100,100)"
     half = patch//2
     y,x = _peaks(abs(cv2.GaussianBlur(t, (0,0), 1.2)), half, most)
@@ -604,7 +611,7 @@ def _texture_points(t, most=100, patch=15):
 
 def grain_points(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
-    most:int=100, # points, the strongest
+    most:int=160, # points, in turn from each of 16 squares
     patch:int=15, # side of what is taken around a point, in pixels of a texture of 100; odd
 )->tuple: # (positions (K,2) as (y,x) in that texture; patches (K,patch²) of mean 0 and length 1)
     "Places that stand out of the grain, and what they look like"
@@ -708,23 +715,27 @@ def _matches(
     return queried, known
 
 # %% ../../nbs/datasets/06_leakage.ipynb #votes
+def _share(shift): return (1 - abs(shift)/_FINE).clip(0).prod(1)
+
+def _agreeing(pair, shift, half, votes, least):
+    "Pairs with enough matches in a square of 3 × 3 pixels; the squares begin at two times `half`"
+    y,x = ((2*(shift+_FINE) + 3*half)//6).T
+    square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
+    middle = 3*np.stack([square//256%256, square%256], 1) + 1 - 3*half//2 - _FINE
+    return square[counts>=votes*np.maximum(1, _share(middle)/(2*least))]//2**16
+
 def _vote(
     query:_Points, # matched points
     index:_Points, # the points they matched, in the same order
-    votes:int, # points that must agree
+    votes:int, # points that must agree; more in large overlaps
     least:float, # smallest overlap, as a share of the image
 )->np.ndarray: # (Q,2) of images, that of the query first
     "Pairs of images with several matches that agree on a shift within three pixels"
     shift = query.position.astype(int) - index.position
-    fits = (_FINE - abs(shift)).prod(1)>=least*_FINE*_FINE*.8
-    shift = shift[fits] + _FINE
+    fits = _share(shift)>=.8*least
     pair = query.image[fits].astype(int)*2**24 + index.image[fits] # up to 16 million images
-    agreed = []
-    # the shift's squares of 3 × 3 pixels, and the same moved by half a square
-    for half in ((0,0), (0,1), (1,0), (1,1)):
-        y,x = ((2*shift + 3*np.array(half))//6).T
-        square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
-        agreed.append(square[counts>=votes]//2**16)
+    halves = np.array([(0,0), (0,1), (1,0), (1,1)])   # as they are, and moved by half a square
+    agreed = [_agreeing(pair, shift[fits], half, votes, least) for half in halves]
     pair = np.unique(np.concatenate(agreed))
     return np.stack([pair>>24, pair & (2**24-1)], 1)
 
@@ -747,30 +758,52 @@ def _build_index(points, nearest):
     return _Index(points.take(order), starts, centres)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #candidate-search
+_ASKED = 128 # points of an image that are looked up, among all points of the others
+
+class _Lookup(NamedTuple):
+    "How candidates are looked up, see `candidate_pairs`"
+    turns:tuple
+    least:float
+    votes:int
+    alike:float
+    nearest:int
+    dims:int
+    block:int
+
 def _orient(pairs, turn):
     "Pairs (query, index) as (i, j, the quarter turns that lay j like i), i<j, of turned queries"
     turns = np.where(pairs[:,0]>pairs[:,1], turn, -turn%4)
     return np.column_stack([np.sort(pairs, 1), turns])
 
-def _candidates(textures, numbers, turns, least, votes, alike, nearest, dims, block, bar):
-    "The same as below, of images of one label"
-    basis = _principal_directions(textures, numbers, dims)
+def _look_up(index, query, how):
+    "Pairs of images, the query's first"
+    a,b = _matches(*index[:2], query, index.centres, how.alike, min(how.nearest, len(index.centres)))
+    return _vote(query.take(a), index.points.take(b), how.votes, how.least)
+
+def _candidates(textures, numbers, how, bar):
+    "The candidates among images of one label, in portions"
+    basis = _principal_directions(textures, numbers, how.dims)
     points = _encode(textures, numbers, basis, bar=bar)
     if not len(points.image): return
-    index = _build_index(points, nearest)
-    for start,turn in product(range(0, len(numbers), block), turns):
-        asking = np.isin(points.image, numbers[start:start+block])
-        query = _query(textures, points.take(asking), basis, turn)
-        a,b = _matches(*index[:2], query, index.centres, alike, min(nearest, len(index.centres)))
-        yield _orient(_vote(query.take(a), index.points.take(b), votes, least), turn)
-        bar.update(len(numbers[start:start+block])/len(turns))
+    index = _build_index(points, how.nearest)
+    for start in range(0, len(numbers), how.block):
+        asking = numbers[start:start+how.block]
+        upright = points.take(np.isin(points.image, asking))
+        upright = upright.take(_rank(upright.image)<_ASKED)
+        for turn in how.turns:
+            # j after three quarter turns is i: found as i after one is j
+            if turn==3 and 1 in how.turns: continue
+            query = _query(textures, upright, basis, turn)
+            yield _orient(_look_up(index, query, how), turn)
+        bar.update(len(asking))
 
+# %% ../../nbs/datasets/06_leakage.ipynb #candidate-pairs-fn
 def candidate_pairs(
     images, # as for `overlap_pairs`
     labels=None, # one per image; only images with the same label are proposed
     turns:tuple=(0,), # quarter turns to try
     least:float=.2, # smallest overlap looked for, as a share of the image
-    votes:int=2, # points that must agree on a shift; 3 proposes far less and loses small overlaps
+    votes:int=2, # points that must agree on a shift, more in large overlaps
     alike:float=.7, # correlation of two codes that makes them a match, in (0,1)
     nearest:int=4, # cells a point looks into, and matches it keeps of each
     dims:int=32, # numbers per code
@@ -779,32 +812,15 @@ def candidate_pairs(
 )->np.ndarray: # (P,3) pairs worth a comparison, the lower index first, and the turns of the second
     "Find pairs that may overlap without comparing all"
     labels = _check_labels(len(images), labels)
-    textures = textures or _Textures(images, _FINE, 8192)
+    textures = textures or _Textures(images, _FINE, 4096)
+    how = _Lookup(turns, least, votes, alike, nearest, dims, block)
     found = [np.zeros((0,3), int)]
     with progress_bar(2*len(images), 'image', 'looking up images', delay=1, leave=False) as bar:
         for label in np.unique(labels):
             numbers = np.flatnonzero(labels==label)
-            if len(numbers)<2: continue
-            found += _candidates(textures, numbers, turns, least, votes, alike, nearest, dims,
-                                 block, bar)
-    return np.unique(np.concatenate(found), axis=0)
-
-# %% ../../nbs/datasets/06_leakage.ipynb #search-overlaps
-def search_overlaps(
-    images, # as for `overlap_pairs`
-    labels=None, # one per image; only images with the same label are compared
-    turns:tuple=(0,), # quarter turns to try
-    exact:int=40_000, # comparisons, pairs times turns, up to which all pairs are compared
-)->list: # of Overlap, by index
-    "Find images that show the same metal: of few images all pairs, of many those of an index"
-    _check_sizes(images, turns)
-    labels = _check_labels(len(images), labels)
-    search = _PairSearch(images)
-    pairs = None
-    if _count_pairs(labels)*len(turns)>exact:
-        pairs = candidate_pairs(images, labels, turns, textures=search.fine)
-    search.compare(labels, pairs, turns)
-    return search.overlaps()
+            if len(numbers)>1: found += _candidates(textures, numbers, how, bar)
+    found = np.unique(np.concatenate(found), axis=0)
+    return found[np.isin(found[:,2], turns)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #strip-groups
 def strip_groups(
@@ -818,3 +834,44 @@ def strip_groups(
     i,j = np.array([(o.i,o.j) for o in overlaps]).reshape(-1, 2).T.astype(int)
     graph = coo_matrix((np.ones(len(i)), (i,j)), (n,n))
     return connected_components(graph, directed=False)[1].astype(int)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #search-stars
+def _star(search, hub, others):
+    "Compare one image with others, however many twins they have; its twins"
+    search.twins = _Twins(len(search.images))   # what is known must not keep a pair out
+    others = others[others!=hub]
+    search.compare(np.zeros(len(search.images), int),
+                   np.column_stack([np.full(len(others), hub), others]), (0,))
+    ends = np.array([pair for pair in search.found if hub in pair]).reshape(-1, 2)
+    return np.setdiff1d(ends, [hub])
+
+def _complete_stars(search, labels, least=1/8, most=8):
+    "In groups that hold much of a label, find all the twins of the images that have the most"
+    twins = np.bincount(np.array([*search.found], int).ravel(), minlength=len(labels))
+    groups = strip_groups(len(labels), search.overlaps())
+    for group in np.flatnonzero(np.bincount(groups)>search.twins.most):
+        left = np.flatnonzero(groups==group)
+        enough = least*(labels==labels[left[0]]).sum()
+        for _ in range(most):
+            if len(left)<enough: break
+            hub = left[np.argmax(twins[left])]
+            left = np.setdiff1d(left, [hub, *_star(search, hub, left)])
+
+# %% ../../nbs/datasets/06_leakage.ipynb #search-overlaps
+def search_overlaps(
+    images, # as for `overlap_pairs`
+    labels=None, # one per image; only images with the same label are compared
+    turns:tuple=(0,), # quarter turns to try
+    exact:int=40_000, # comparisons (pairs times turns) up to which all pairs are compared
+)->list: # of Overlap, by index
+    "Find images that show the same metal: of few images all pairs, of many those of an index"
+    _check_sizes(images, turns)
+    labels = _check_labels(len(images), labels)
+    search = _PairSearch(images)
+    if _count_pairs(labels)*len(turns)<=exact: search.compare(labels, None, turns)
+    else:
+        search.twins = _Twins(len(images), most=32)
+        pairs = candidate_pairs(images, labels, turns, textures=search.fine)
+        search.compare(labels, pairs, turns)
+        _complete_stars(search, labels)
+    return search.overlaps()
