@@ -777,7 +777,8 @@ def _orient(pairs, turn):
 
 def _look_up(index, query, how):
     "Pairs of images, the query's first"
-    a,b = _matches(*index[:2], query, index.centres, how.alike, min(how.nearest, len(index.centres)))
+    nearest = min(how.nearest, len(index.centres))
+    a,b = _matches(*index[:2], query, index.centres, how.alike, nearest)
     return _vote(query.take(a), index.points.take(b), how.votes, how.least)
 
 def _candidates(textures, numbers, how, bar):
