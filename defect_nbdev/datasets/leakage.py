@@ -485,7 +485,7 @@ def overlap_pairs(
     least:float=.2, # smallest overlap looked for, as a share of the image
     candidate:float=.25, # correlation that makes a pair worth a second look
     threshold:float=.3, # agreement that makes it a pair; around the features half of it is enough
-    pairs:np.ndarray|None=None, # which to compare: (P,2), or (P,3) from `candidate_pairs`; None: all
+    pairs:np.ndarray|None=None, # (P,2) which to compare, (P,3) under which turns too; None for all
     turns:tuple=(0,), # quarter turns to try; (0,1,2,3) finds turned copies, in four times the time
 )->list: # of Overlap, by index; of images that all show the same, not every pair
     "Find images that show the same metal under a shift"
@@ -685,12 +685,14 @@ def _sort_into_cells(codes, centres, nearest):
 
 # %% ../../nbs/datasets/06_leakage.ipynb #cells
 def _best_in_cell(query, index, alike, nearest):
-    "(query point, index point) of the pairs in one cell that are alike enough"
+    "(query point, index point) of the pairs in one cell that are alike enough; of crowds the best"
     import torch # slow: torch
     likeness = torch.from_numpy(query.code).float()@torch.from_numpy(index.code).float().T
-    top,place = likeness.topk(min(nearest+1, len(index.code)), 1)   # one may be the point itself
-    rows,cols = (top>alike).nonzero(as_tuple=True)
-    query_point,index_point = rows.numpy(),place[rows,cols].numpy()
+    query_point,index_point = divmod(np.flatnonzero(likeness.numpy()>alike), len(index.code))
+    if len(query_point)>nearest*len(likeness):
+        top,place = likeness.topk(min(nearest+1, len(index.code)), 1)   # itself, it may be, too
+        query_point,place_of = (top>alike).nonzero(as_tuple=True)
+        index_point,query_point = place[query_point,place_of].numpy(),query_point.numpy()
     is_other = query.image[query_point]!=index.image[index_point]
     return query_point[is_other], index_point[is_other]
 
@@ -701,7 +703,7 @@ def _matches(
     query:_Points, # of the images that are looked up
     centres:np.ndarray, # (C,dims) float32, a code for each cell
     alike:float, # correlation of two codes that makes them a match
-    nearest:int, # cells a point looks into, and matches it keeps of each
+    nearest:int, # cells a point looks into, and matches it keeps of each where there are many
 )->tuple: # (query points (M,), index points (M,))
     "Points that look alike"
     entries,cuts = _sort_into_cells(query.code, centres, nearest)
@@ -722,12 +724,12 @@ def _agreeing(pair, shift, half, votes, least):
     y,x = ((2*(shift+_FINE) + 3*half)//6).T
     square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
     middle = 3*np.stack([square//256%256, square%256], 1) + 1 - 3*half//2 - _FINE
-    return square[counts>=votes*np.maximum(1, _share(middle)/(2*least))]//2**16
+    return square[counts>=votes*(_share(middle)/(2*least)).clip(1, 2)]//2**16
 
 def _vote(
     query:_Points, # matched points
     index:_Points, # the points they matched, in the same order
-    votes:int, # points that must agree; more in large overlaps
+    votes:int, # points that must agree; up to twice as many in large overlaps
     least:float, # smallest overlap, as a share of the image
 )->np.ndarray: # (Q,2) of images, that of the query first
     "Pairs of images with several matches that agree on a shift within three pixels"
@@ -804,9 +806,9 @@ def candidate_pairs(
     labels=None, # one per image; only images with the same label are proposed
     turns:tuple=(0,), # quarter turns to try
     least:float=.2, # smallest overlap looked for, as a share of the image
-    votes:int=2, # points that must agree on a shift, more in large overlaps
+    votes:int=2, # points that must agree on a shift, up to twice as many in large overlaps
     alike:float=.7, # correlation of two codes that makes them a match, in (0,1)
-    nearest:int=4, # cells a point looks into, and matches it keeps of each
+    nearest:int=4, # cells a point looks into; matches it keeps of each, where there are many
     dims:int=32, # numbers per code
     block:int=1000, # images that are looked up at a time
     textures=None, # of these images, where they are at hand
