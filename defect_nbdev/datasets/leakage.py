@@ -156,13 +156,15 @@ def best_shifts(
     reach = int((1-least)*n)
     side = next_fast_len(n+reach+1, real=True)
     window,shifts = map(torch.from_numpy, _overlap_windows(n, reach, side))
-    first,second = (_inverse_norms(f*f, w, least) for w in (window, window.flip(1)))
+    used,places = zip(*(np.unique(k, return_inverse=True) for k in np.asarray(pairs).T))
+    first,second = (_inverse_norms(f[k]**2, w, least) for k,w in zip(used, (window, window.flip(1))))
     spectra = torch.fft.rfft2(f, s=(side,side))
     scores,best = np.empty(len(pairs), np.float32),np.empty((len(pairs),2), int)
     for k in range(0, len(pairs), batch):
         i,j = torch.as_tensor(pairs[k:k+batch]).T
+        own,other = (place[k:k+batch] for place in places)
         products = torch.fft.irfft2(spectra[i]*spectra[j].conj(), s=(side,side))
-        top,place = products.mul_(first[i]).mul_(second[j]).flatten(1).max(1)
+        top,place = products.mul_(first[own]).mul_(second[other]).flatten(1).max(1)
         scores[k:k+batch] = top
         best[k:k+batch] = torch.stack([shifts[place//side], shifts[place%side]], 1)
     return scores, best
@@ -631,7 +633,7 @@ class _Basis(NamedTuple):
     directions:np.ndarray # (patch²,dims) of length 1, at right angles
     quarter:np.ndarray # (dims,dims), makes a patch's code that of the patch after a quarter turn
 
-def _principal_directions(textures, numbers, dims, sample=1000):
+def _principal_directions(textures, numbers, dims, sample=64):
     "The directions in which the patches of some of these images differ most, in any of four turns"
     drawn = np.random.default_rng(0).permutation(numbers)[:sample]
     patches = (_texture_points(textures.get(int(k)))[1] for k in drawn)
@@ -661,15 +663,15 @@ def _turn_points(points, basis, turn):
     for _ in range(turn):
         y,x = position.T
         position,code = np.stack([_FINE-1-x, y], 1),code@basis.quarter
-    return _Points(points.image, position, _unit_length(code).astype(np.float16))
+    return _Points(points.image, position, code.astype(np.float16))
 
-def _query(textures, points, basis, turn):
-    "The same, with the grain taken anew where it depends on the turn"
+def _query(textures, points, repeating, basis, turn):
+    "The same, with the grain of some images taken anew, where it depends on the turn"
     if turn==0: return points
-    anew = [k for k in np.unique(points.image) if textures.repeats(k)]
-    turned = _turn_points(points.take(~np.isin(points.image, anew)), basis, turn)
-    if not anew: return turned
-    return _Points(*map(np.concatenate, zip(turned, _encode(textures, anew, basis, turn))))
+    if not len(repeating): return _turn_points(points, basis, turn)
+    others = points.take(~np.isin(points.image, repeating))
+    anew = _encode(textures, repeating, basis, turn)
+    return _Points(*map(np.concatenate, zip(_turn_points(others, basis, turn), anew)))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #sort-into-cells
 def _sort_into_cells(codes, centres, nearest):
@@ -724,7 +726,12 @@ def _agreeing(pair, shift, half, votes, least):
     y,x = ((2*(shift+_FINE) + 3*half)//6).T
     square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
     middle = 3*np.stack([square//256%256, square%256], 1) + 1 - 3*half//2 - _FINE
-    return square[counts>=votes*(_share(middle)/(2*least)).clip(1, 2)]//2**16
+    return square[counts>=votes*(_share(middle)/(1.5*least)).clip(1, 2)]//2**16
+
+def _may_agree(pair, votes):
+    "Which matches have company: a bucket holds all matches of a pair, and seldom those of others"
+    bucket = (pair*2654435761>>8)%2**22
+    return np.bincount(bucket, minlength=2**22)[bucket]>=votes
 
 def _vote(
     query:_Points, # matched points
@@ -734,10 +741,12 @@ def _vote(
 )->np.ndarray: # (Q,2) of images, that of the query first
     "Pairs of images with several matches that agree on a shift within three pixels"
     shift = query.position.astype(int) - index.position
+    pair = query.image.astype(int)*2**24 + index.image # up to 16 million images
     fits = _share(shift)>=.8*least
-    pair = query.image[fits].astype(int)*2**24 + index.image[fits] # up to 16 million images
+    fits[fits] = _may_agree(pair[fits], votes)
+    pair,shift = pair[fits],shift[fits]
     halves = np.array([(0,0), (0,1), (1,0), (1,1)])   # as they are, and moved by half a square
-    agreed = [_agreeing(pair, shift[fits], half, votes, least) for half in halves]
+    agreed = [_agreeing(pair, shift, half, votes, least) for half in halves]
     pair = np.unique(np.concatenate(agreed))
     return np.stack([pair>>24, pair & (2**24-1)], 1)
 
@@ -750,11 +759,11 @@ class _Index(NamedTuple):
 
 # %% ../../nbs/datasets/06_leakage.ipynb #candidate-pairs
 def _build_index(points, nearest):
-    "About 2√K cells for K points, their centres drawn at random"
+    "About √(2K) cells for K points, their centres drawn at random"
     import torch # slow: torch
     n = len(points.image)
     drawn = torch.randperm(n, generator=torch.Generator().manual_seed(0)).numpy()
-    cells = min(n, max(nearest, round(2*n**.5)))
+    cells = min(n, max(nearest, round((2*n)**.5)))
     centres = points.code[drawn[:cells]].astype(np.float32)
     order,starts = _sort_into_cells(points.code, centres, 1)
     return _Index(points.take(order), starts, centres)
@@ -791,12 +800,13 @@ def _candidates(textures, numbers, how, bar):
     index = _build_index(points, how.nearest)
     for start in range(0, len(numbers), how.block):
         asking = numbers[start:start+how.block]
+        repeating = [k for k in asking.tolist() if textures.repeats(k)]
         upright = points.take(np.isin(points.image, asking))
         upright = upright.take(_rank(upright.image)<_ASKED)
         for turn in how.turns:
             # j after three quarter turns is i: found as i after one is j
             if turn==3 and 1 in how.turns: continue
-            query = _query(textures, upright, basis, turn)
+            query = _query(textures, upright, repeating, basis, turn)
             yield _orient(_look_up(index, query, how), turn)
         bar.update(len(asking))
 
