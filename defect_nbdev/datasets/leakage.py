@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['texture', 'best_shifts', 'overlapping_parts', 'tile_agreement', 'Grain', 'own_grain', 'grain_agreement', 'Overlap',
            'overlap_pairs', 'lay_like', 'copy_agreement', 'picture_copies', 'grain_points', 'candidate_pairs',
-           'strip_groups']
+           'strip_groups', 'search_overlaps']
 
 # %% ../../nbs/datasets/06_leakage.ipynb #imports
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 from numpy.lib.stride_tricks import sliding_window_view
+
+from ..core.cli import progress_bar
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture
 def _mean(v, blur, weight):
@@ -41,33 +43,45 @@ def _even_contrast(f, weight=None):
     return np.clip(f/(spread+2), -1.5, 1.5) # below 2 grey values it is the sensor's noise
 
 # %% ../../nbs/datasets/06_leakage.ipynb #self-likeness
+_REACH = .75 # longest lag that is looked at, as a share of the side
+
 def _products(v):
-    "Sums of products of an image with itself under every shift (2n,2n), none in the corner"
-    from scipy.fft import irfft2, rfft2 # slow: scipy
-    side = 2*len(v)
-    return irfft2(abs(rfft2(v, (side,side)))**2, (side,side))
+    "Sums of products of an image with itself, by lag: (reach+1,side), dy from 0, dx wrapped"
+    from scipy.fft import fft, ifft, irfft, next_fast_len, rfft # slow: scipy
+    reach = int(_REACH*len(v))
+    side = next_fast_len(len(v)+reach, real=True)
+    spectrum = fft(rfft(v, side, axis=1), side, axis=0)
+    power = spectrum.real**2 + spectrum.imag**2
+    # the lags above are those below, mirrored
+    return irfft(ifft(power, axis=0)[:reach+1], side, axis=1)
 
 @lru_cache
 def _products_of_ones(n): return _products(np.ones((n,n), np.float32))
 
 def _self_likeness(f, weight=None):
-    "(autocorrelation (2n,2n), share of the image it rests on), by lag, none in the corner"
+    "(autocorrelation, share of the image it rests on), by lag as above"
     both = _products_of_ones(len(f)) if weight is None else _products(weight)
     mean = _products(f if weight is None else f*weight)/np.maximum(both, 1)
     return mean/max(mean[0,0], 1e-9), both/max(both[0,0], 1e-9)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #find-repeat
-def _find_repeat(f, weight=None):
-    "The nearest lag (dy,dx) under which an image lies upon itself; None for steel"
-    likeness,share = _self_likeness(f, weight)
-    n = len(f)
-    lag = (np.arange(2*n)+n)%(2*n) - n
-    is_far = np.maximum(abs(lag)[:,None], abs(lag))>n//8   # beyond the grain
-    likeness = np.where(is_far & (share>=.25) & (lag[:,None]>=0), likeness, -1)
+@lru_cache
+def _lags(n, shape):
+    "(dy (reach+1,1), dx (side,), whether a lag is within reach and beyond the grain)"
+    reach,side = shape[0]-1,shape[1]
+    dy,dx = np.arange(reach+1)[:,None],np.arange(side)
+    dx = np.where(dx>reach, dx-side, dx)
+    return dy, dx, (abs(dx)<=reach) & (np.maximum(dy, abs(dx))>n//8)
+
+def _find_repeat(likeness, share, n):
+    "The nearest lag (dy,dx) under which an image (n,n) lies upon itself; None for steel"
+    dy,dx,is_far = _lags(n, likeness.shape)
+    likeness = np.where(is_far & (share>=.25), likeness, -1)
     highest = float(likeness.max())
     if highest<.3 + 5/n: return None   # among fewer pixels chance does more
-    best = lag[np.argwhere(likeness>=highest - .1*abs(1-highest) - .001)]
-    return min(best.tolist(), key=lambda s: (abs(s[0])+abs(s[1]), s))
+    y,x = np.nonzero(likeness>=highest - .1*abs(1-highest) - .001)
+    best = zip(dy[y,0].tolist(), dx[x].tolist())
+    return min(best, key=lambda lag: (abs(lag[0])+abs(lag[1]), lag))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #without-repeats
 def _to_next(f, weight, repeat):
@@ -83,14 +97,16 @@ def _to_next(f, weight, repeat):
     return found*seen, seen
 
 def _grain(grey, weight=None, most=3):
-    "(grey values (n,n) without light, lines, contrast and what repeats; the weight left)"
+    """(grey values (n,n) without light, lines, contrast and what repeats; the weight left;
+    their autocorrelation)"""
     rest = _without_lines(grey, weight)
-    for _ in range(most):   # what repeats in two ways, or not by whole pixels, goes by and by
-        repeat = _find_repeat(_even_contrast(rest, weight), weight)
-        if repeat is None: break
+    for left in reversed(range(most+1)):   # what repeats in two ways goes by and by
+        grain = _even_contrast(rest, weight)
+        likeness,share = _self_likeness(grain, weight)
+        repeat = _find_repeat(likeness, share, len(grey)) if left else None
+        if repeat is None: return grain, weight, likeness
         weight = np.ones_like(grey) if weight is None else weight
         rest,weight = _to_next(rest, weight, repeat)
-    return _even_contrast(rest, weight), weight
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture-fn
 def _shrink(image, size):
@@ -140,13 +156,15 @@ def best_shifts(
     reach = int((1-least)*n)
     side = next_fast_len(n+reach+1, real=True)
     window,shifts = map(torch.from_numpy, _overlap_windows(n, reach, side))
-    first,second = (_inverse_norms(f*f, w, least) for w in (window, window.flip(1)))
+    used,places = zip(*(np.unique(k, return_inverse=True) for k in np.asarray(pairs).T))
+    first,second = (_inverse_norms(f[k]**2, w, least) for k,w in zip(used, (window, window.flip(1))))
     spectra = torch.fft.rfft2(f, s=(side,side))
     scores,best = np.empty(len(pairs), np.float32),np.empty((len(pairs),2), int)
     for k in range(0, len(pairs), batch):
         i,j = torch.as_tensor(pairs[k:k+batch]).T
+        own,other = (place[k:k+batch] for place in places)
         products = torch.fft.irfft2(spectra[i]*spectra[j].conj(), s=(side,side))
-        top,place = products.mul_(first[i]).mul_(second[j]).flatten(1).max(1)
+        top,place = products.mul_(first[own]).mul_(second[other]).flatten(1).max(1)
         scores[k:k+batch] = top
         best[k:k+batch] = torch.stack([shifts[place//side], shifts[place%side]], 1)
     return scores, best
@@ -174,6 +192,43 @@ def _median_correlation(a, b, tiles, weight=None):
     return float(np.median(correlations)) if correlations.size>=tiles else -1.
 
 # %% ../../nbs/datasets/06_leakage.ipynb #tile-agreement
+_NEAR = 2 # by how much a shift may be wrong, pixels
+
+@lru_cache(1024)
+def _tile_weights(n, shift, tiles):
+    """Along one axis, under the shifts near by: where the overlap begins and ends in the second
+    image; what its rows are to the tiles of the overlap, (5,tiles,h); the same in the first's"""
+    near = shift + np.arange(-_NEAR, _NEAR+1)[:,None]
+    low,high = max(0, -shift-_NEAR), n - max(0, shift-_NEAR)
+    start,height = np.maximum(0, -near)[...,None],(n-abs(near))[...,None]/tiles
+    start = start + height*np.arange(tiles)[:,None]
+    row = np.arange(low, high)
+    inside = np.minimum(row+1, start+height) - np.maximum(row, start)
+    weights = (inside.clip(0)/height).astype(np.float32)
+    ahead = [np.pad(w, ((0,0), (k,2*_NEAR-k))) for k,w in enumerate(weights)]
+    return slice(low, high), weights, np.stack(ahead)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #tile-correlations
+def _tile_means(values, rows, columns):
+    "Means in the tiles of each overlap: (5,5,tiles,tiles)"
+    h,w = values.shape
+    means = rows.reshape(-1, h)@values@columns.reshape(-1, w).T
+    return means.reshape(*rows.shape[:2], *columns.shape[:2]).swapaxes(1, 2)
+
+def _tile_correlations(a, b, dy, dx, tiles):
+    "Of two textures, under the shifts near by: (5,5,tiles,tiles)"
+    (y,rows,rows_ahead),(x,columns,columns_ahead) = (
+        _tile_weights(len(a), shift, tiles) for shift in (dy, dx))
+    edge = 2*_NEAR
+    wide = cv2.copyMakeBorder(np.ascontiguousarray(a), *[edge]*4, cv2.BORDER_CONSTANT)
+    ahead = wide[y.start+dy+_NEAR:y.stop+dy+3*_NEAR, x.start+dx+_NEAR:x.stop+dx+3*_NEAR]
+    second = b[y,x]
+    products = sliding_window_view(ahead, second.shape)*second
+    both = rows[:,None]@products@columns.swapaxes(1, 2)
+    energy = _tile_means(ahead**2, rows_ahead, columns_ahead)*_tile_means(second**2, rows, columns)
+    return both/np.sqrt(energy + 1e-9)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #tile-agreement-fn
 def tile_agreement(
     a:np.ndarray, # texture (n,n)
     b:np.ndarray, # texture (n,n)
@@ -182,8 +237,14 @@ def tile_agreement(
 )->tuple: # (median correlation of the tiles, the shift within two pixels where it is largest)
     "How well two textures agree all over their overlap"
     dy,dx = round(shift[0]), round(shift[1])
-    near = [(dy+y, dx+x) for y in range(-2, 3) for x in range(-2, 3)]
-    return max((_median_correlation(*overlapping_parts(a, b, *s), tiles), s) for s in near)
+    near = np.arange(-_NEAR, _NEAR+1)
+    y,x = (v.ravel() for v in np.meshgrid(dy+near, dx+near, indexing='ij'))
+    if len(a) + _NEAR - max(abs(dy), abs(dx))<2*tiles: return -1., (dy,dx)
+    correlations = _tile_correlations(a, b, dy, dx, tiles).reshape(len(y), -1)
+    medians = np.median(correlations, 1)
+    medians[len(a) - np.maximum(abs(y), abs(x))<2*tiles] = -1   # too small for tiles
+    best = np.lexsort((x, y, medians))[-1]
+    return float(medians[best]), (int(y[best]),int(x[best]))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #stands-out
 def _stands_out(
@@ -197,13 +258,12 @@ def _stands_out(
 
 # %% ../../nbs/datasets/06_leakage.ipynb #autocorrelation
 def _autocorrelation(
-    f:np.ndarray, # (n,n) grain
-    weight:np.ndarray, # (n,n) float32, 0 or 1
+    likeness:np.ndarray, # of a grain, from `_self_likeness`
     reach:int=8, # largest lag, pixels
 )->np.ndarray: # (2·reach+1, 2·reach+1), 1 in the middle
     "How alike places are that lie so far apart"
-    likeness = _self_likeness(f, weight)[0]
-    return np.roll(likeness, (reach,reach), (0,1))[:2*reach+1,:2*reach+1]
+    below = np.roll(likeness[:reach+1], reach, 1)[:,:2*reach+1]
+    return np.concatenate([below[:0:-1,::-1], below])
 
 # %% ../../nbs/datasets/06_leakage.ipynb #own-grain
 class Grain(NamedTuple):
@@ -219,9 +279,8 @@ def own_grain(
     "The texture of an image without what stands out in it"
     grey = _shrink(image, size)
     weight = 1 - _stands_out(grey).astype(np.float32)
-    grain,weight = _grain(grey, weight)
-    grain = grain*weight
-    return Grain(grain, weight, _autocorrelation(grain, weight))
+    grain,weight,likeness = _grain(grey, weight)
+    return Grain(grain*weight, weight, _autocorrelation(likeness))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #grain-agreement
 def grain_agreement(
@@ -265,7 +324,8 @@ def _check_labels(n, labels):
 # %% ../../nbs/datasets/06_leakage.ipynb #check-pairs
 def _check_pairs(n, pairs):
     if pairs is None or not len(pairs): return
-    low,high = np.min(pairs),np.max(pairs)
+    pairs = np.asarray(pairs)
+    low,high = pairs[:,:2].min(),pairs[:,:2].max()
     if low<0 or high>=n:
         raise ValueError(f'the pairs name images {low} to {high}, but there are {n}.')
 
@@ -281,13 +341,25 @@ def _check_sizes(images, turns):
         raise ValueError(f'quarter turns need square images; {hint}')
 
 # %% ../../nbs/datasets/06_leakage.ipynb #chosen-blocks
-def _chosen_blocks(labels, pairs, size):
-    "The pairs of a list that have one label, sorted, each once, in portions"
-    pairs = np.sort(np.asarray(pairs, int).reshape(-1, 2), 1)
-    pairs = np.unique(pairs, axis=0)
-    pairs = pairs[labels[pairs[:,0]]==labels[pairs[:,1]]]
-    pairs = pairs[pairs[:,0]<pairs[:,1]]
-    yield from np.array_split(pairs, len(pairs)//size + 1)
+def _sorted_pairs(labels, pairs):
+    "The pairs (P,2 or 3) that have one label, each once, the lower index first"
+    pairs = np.array(pairs, int)
+    pairs = pairs.reshape(-1, pairs.shape[-1] if pairs.size else 2)
+    is_swapped = pairs[:,0]>pairs[:,1]
+    pairs[:,:2].sort(1)
+    pairs[is_swapped,2:] = -pairs[is_swapped,2:]%4
+    i,j = pairs[:,:2].T
+    return np.unique(pairs[(i!=j) & (labels[i]==labels[j])], axis=0)
+
+def _chosen_blocks(labels, pairs, turns, size, side):
+    "The pairs of a list in portions that need few textures, and the turns to try"
+    pairs = _sorted_pairs(labels, pairs)
+    i,j = pairs[:,:2].T
+    pairs = pairs[np.lexsort((j, i, j//side, i//side))]
+    own = [(pairs, turns)]
+    if pairs.shape[1]==3: own = [(pairs[pairs[:,2]==turn], (turn,)) for turn in range(4)]
+    for chosen,turns in own:
+        for block in np.array_split(chosen[:,:2], len(chosen)//size + 1): yield block, turns
 
 # %% ../../nbs/datasets/06_leakage.ipynb #all-blocks
 def _all_blocks(labels, side):
@@ -302,21 +374,32 @@ def _all_blocks(labels, side):
 # %% ../../nbs/datasets/06_leakage.ipynb #blocks
 def _blocks(
     labels:np.ndarray, # (N,)
-    pairs:np.ndarray|None=None, # (P,2) a choice of pairs; None for all
+    pairs:np.ndarray|None=None, # (P,2) a choice of pairs, (P,3) with their turns; None for all
+    turns:tuple=(0,), # quarter turns to try, where a pair has none of its own
     side:int=256, # images on either side of a block
-): # yields (P,2) of different images with one label, the lower index first
+): # yields (P,2) of different images with one label, the lower index first; their turns
     "Pairs in portions, so that memory does not grow with their number"
-    blocks = _all_blocks(labels, side) if pairs is None else _chosen_blocks(labels, pairs, 8*side)
-    yield from (block for block in blocks if len(block))
+    if pairs is None: blocks = ((block, turns) for block in _all_blocks(labels, side))
+    else: blocks = _chosen_blocks(labels, pairs, turns, 8*side, side)
+    yield from ((block, turns) for block,turns in blocks if len(block))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #texture-cache
 _COARSE,_FINE = 48,100 # sides of the textures for the search and for the tiles, pixels
 
-def _cached(images, make, size, most):
-    "Textures of turned images, the last `most` of them kept"
-    @lru_cache(most)
-    def get(number, turn): return make(np.rot90(images[number], turn), size)
-    return get
+class _Textures:
+    "Textures of turned images, those of the last `most` images kept"
+    def __init__(self, images, size, most):
+        def make(number, turn): return _grain(_shrink(np.rot90(images[number], turn), size))[:2]
+        self.upright = lru_cache(most)(lambda number: make(number, 0))
+        self.turned = lru_cache(most//8)(lambda number, turn: make(number, turn)[0])
+    def repeats(self, number):
+        "Does an image repeat itself?"
+        return self.upright(number)[1] is not None
+    def get(self, number, turn=0):
+        "The texture (n,n) of an image after some quarter turns"
+        # what is taken from a repeat depends on its direction
+        if turn and self.repeats(number): return self.turned(number, turn)
+        return np.rot90(self.upright(number)[0], turn)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #twins-kept
 class _Twins:
@@ -338,18 +421,19 @@ def _shifts_of_block(coarse, block, turn, least):
     "Correlation and shift of each pair of a block, the second images turned"
     first,i = np.unique(block[:,0], return_inverse=True)
     second,j = np.unique(block[:,1], return_inverse=True)
-    upright = [coarse(int(k), 0) for k in first]
-    turned = [coarse(int(k), turn) for k in second]
+    upright = [coarse.get(int(k)) for k in first]
+    turned = [coarse.get(int(k), turn) for k in second]
     return best_shifts(np.stack(upright + turned), np.stack([i, j+len(first)], 1), least)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #overlap-pairs-search
 class _PairSearch:
     "The pairs found so far, and what is needed to find more"
-    def __init__(self, images, least, candidate, threshold):
-        self.least,self.candidate,self.threshold = least,candidate,threshold
-        self.coarse = _cached(images, texture, _COARSE, 1024)
-        self.fine = _cached(images, texture, _FINE, 512)
-        self.grain = _cached(images, own_grain, _FINE, 256)
+    def __init__(self, images, least=.2, candidate=.25, threshold=.3):
+        self.images,self.least = images,least
+        self.candidate,self.threshold = candidate,threshold
+        self.coarse = _Textures(images, _COARSE, 16384)
+        self.fine = _Textures(images, _FINE, 4096)
+        self.grain = lru_cache(2048)(lambda k, turn: own_grain(np.rot90(images[k], turn), _FINE))
         self.found,self.twins = {},_Twins(len(images))
     def agrees(self, i, j, turn, shift):
         "Whether the grain around the features agrees as well, beyond chance"
@@ -360,11 +444,14 @@ class _PairSearch:
 @patch
 def search(self:_PairSearch, block, turn):
     "Add the pairs of a block, the second images turned"
+    known = [self.twins.are_known(i, j) for i,j in block.tolist()]
+    block = block[~np.array(known, bool)]
+    if not len(block): return
     scores,shifts = _shifts_of_block(self.coarse, block, turn, self.least)
     for k in np.flatnonzero(scores>self.candidate):
         i,j = block[k].tolist()
         if self.twins.are_known(i, j): continue
-        fine = self.fine(i, 0), self.fine(j, turn)
+        fine = self.fine.get(i), self.fine.get(j, turn)
         agreement,shift = tile_agreement(*fine, shifts[k]*_FINE/_COARSE)
         known = self.found.get((i,j))
         best = known.agreement if known else self.threshold
@@ -373,6 +460,26 @@ def search(self:_PairSearch, block, turn):
         dy,dx = shift
         self.found[i,j] = Overlap(i, j, dy/_FINE, dx/_FINE, agreement, turn)
 
+# %% ../../nbs/datasets/06_leakage.ipynb #overlap-pairs-compare
+def _count_pairs(labels):
+    "Pairs of images with one label"
+    counts = np.unique(labels, return_counts=True)[1]
+    return int((counts*(counts-1)//2).sum())
+
+@patch
+def compare(self:_PairSearch, labels, pairs, turns):
+    "Add what is found among some pairs, or all; under all turns, or under their own"
+    total = _count_pairs(labels) if pairs is None else len(pairs)
+    with progress_bar(total, 'pair', 'comparing images', delay=1, leave=False) as bar:
+        for block,own in _blocks(labels, pairs, turns):
+            for turn in own: self.search(block, turn)
+            bar.update(len(block))
+
+@patch
+def overlaps(self:_PairSearch):
+    "What was found, by index"
+    return [self.found[pair] for pair in sorted(self.found)]
+
 # %% ../../nbs/datasets/06_leakage.ipynb #overlap-pairs-fn
 def overlap_pairs(
     images, # grey (H,W) or RGB (H,W,3), uint8, of one size; a sequence, read as needed
@@ -380,17 +487,15 @@ def overlap_pairs(
     least:float=.2, # smallest overlap looked for, as a share of the image
     candidate:float=.25, # correlation that makes a pair worth a second look
     threshold:float=.3, # agreement that makes it a pair; around the features half of it is enough
-    pairs:np.ndarray|None=None, # (P,2) which to compare, from `candidate_pairs`; None for all
+    pairs:np.ndarray|None=None, # (P,2) which to compare, (P,3) under which turns too; None for all
     turns:tuple=(0,), # quarter turns to try; (0,1,2,3) finds turned copies, in four times the time
 )->list: # of Overlap, by index; of images that all show the same, not every pair
     "Find images that show the same metal under a shift"
     _check_sizes(images, turns)
     _check_pairs(len(images), pairs)
     search = _PairSearch(images, least, candidate, threshold)
-    # not `product`, which would make all blocks at once
-    for block in _blocks(_check_labels(len(images), labels), pairs):
-        for turn in turns: search.search(block, turn)
-    return [search.found[pair] for pair in sorted(search.found)]
+    search.compare(_check_labels(len(images), labels), pairs, turns)
+    return search.overlaps()
 
 # %% ../../nbs/datasets/06_leakage.ipynb #thumbnail
 _THUMBNAIL,_LOOK = 32,96 # sides of the images that propose and of those that decide, pixels
@@ -412,6 +517,17 @@ def lay_like(
     return np.rot90(image[:,::-1] if mirrored else image, turn)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
+def _rank(groups):
+    "Which of its group each is, from 0; equal groups stand together, in order"
+    return np.arange(len(groups)) - np.searchsorted(groups, groups)
+
+def _highest(values, least, most):
+    "(row, column) of at most so many of each row, the highest first, none below `least`"
+    row,column = np.nonzero(values>=least)
+    order = np.lexsort((column, -values[row,column], row))
+    order = order[_rank(row[order])<most]
+    return row[order], column[order]
+
 def _lookalikes(
     images, # N images
     least:float=.9, # correlation of the thumbnails
@@ -422,13 +538,15 @@ def _lookalikes(
     if len(images)<2: return
     small = np.stack([_thumbnail(images[k]) for k in range(len(images))])
     first = small.reshape(len(small), -1)
+    bar = progress_bar(8*len(small), 'image', 'looking for copies', delay=1, leave=False)
     for turn,mirrored in product(range(4), (False, True)):
         second = np.stack([lay_like(v, turn, mirrored) for v in small]).reshape(first.shape)
         for start in range(0, len(small), block):
-            alike = np.triu(first[start:start+block]@second.T, start+1)
-            top = np.argsort(-alike)[:,:most]
-            row,column = np.nonzero(np.take_along_axis(alike, top, 1)>=least)
-            for i,j in zip(row, top[row,column]): yield int(i+start), int(j), turn, mirrored
+            alike = np.triu(first[start:start+block]@second[start:].T, 1)
+            row,column = _highest(alike, least, most)
+            for i,j in zip(row, column): yield int(i+start), int(j+start), turn, mirrored
+            bar.update(len(alike))
+    bar.close()
 
 # %% ../../nbs/datasets/06_leakage.ipynb #copy-agreement
 def _equalise(first, second):
@@ -470,29 +588,36 @@ def picture_copies(
     return [found[pair] for pair in sorted(found)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #peaks
-def _peaks(strength, half, most):
-    "(y,x) of the strongest local maxima, whole patches only and none in flat places"
+def _peaks(strength, half, most, tiles=4):
+    "(y,x) of local maxima: the strongest of each tile, the second of each, and so on"
     is_peak = strength==cv2.dilate(strength, np.ones((5,5), np.uint8))
-    inner = slice(half, -half), slice(half, -half)
+    inner = slice(half, -half), slice(half, -half)   # whole patches only, none in flat places
     y,x = np.nonzero(is_peak[inner] & (strength[inner]>.05))
-    strongest = np.argsort(-strength[y+half,x+half], kind='stable')[:most]
-    return y[strongest], x[strongest]
+    row,column = ((2*v + 1)*tiles//(2*(len(strength) - 2*half)) for v in (y, x))
+    tile = row*tiles + column
+    order = np.lexsort((-strength[y+half,x+half], tile))
+    order = order[np.argsort(_rank(tile[order]), kind='stable')[:most]]
+    return y[order], x[order]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #grain-points
-def grain_points(
-    image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
-    most:int=100, # points, the strongest
-    patch:int=16, # side of what is taken around a point, in pixels of a texture of 100
-)->tuple: # (positions (K,2) as (y,x) in that texture; patches (K,patch²) of mean 0 and length 1)
-    "Places that stand out of the grain, and what they look like"
-    t,half = texture(image, _FINE),patch//2
+def _unit_length(rows): return rows/np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
+
+def _texture_points(t, most=160, patch=15):
+    "The same as below, of a texture (100,100)"
+    half = patch//2
     y,x = _peaks(abs(cv2.GaussianBlur(t, (0,0), 1.2)), half, most)
     windows = sliding_window_view(cv2.GaussianBlur(t, (0,0), .8), (patch,patch))
     patches = windows[y,x].reshape(-1, patch*patch)
     patches = patches - patches.mean(1, keepdims=True)
     return np.stack([y,x], 1)+half, _unit_length(patches)
 
-def _unit_length(rows): return rows/np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-6)
+def grain_points(
+    image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
+    most:int=160, # points, in turn from each of 16 squares
+    patch:int=15, # side of what is taken around a point, in pixels of a texture of 100; odd
+)->tuple: # (positions (K,2) as (y,x) in that texture; patches (K,patch²) of mean 0 and length 1)
+    "Places that stand out of the grain, and what they look like"
+    return _texture_points(texture(image, _FINE), most, patch)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #points
 class _Points(NamedTuple):
@@ -503,23 +628,50 @@ class _Points(NamedTuple):
     def take(self, which): return _Points(*(values[which] for values in self))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #principal-directions
-def _principal_directions(images, dims, sample=1000):
-    "The directions in which the patches of some of these images differ most, (256,dims)"
-    drawn = np.random.default_rng(0).permutation(len(images))[:sample]
-    patches = (grain_points(images[int(k)])[1] for k in drawn)
+class _Basis(NamedTuple):
+    "What codes are made with"
+    directions:np.ndarray # (patch²,dims) of length 1, at right angles
+    quarter:np.ndarray # (dims,dims), makes a patch's code that of the patch after a quarter turn
+
+def _principal_directions(textures, numbers, dims, sample=64):
+    "The directions in which the patches of some of these images differ most, in any of four turns"
+    drawn = np.random.default_rng(0).permutation(numbers)[:sample]
+    patches = (_texture_points(textures.get(int(k)))[1] for k in drawn)
     spread = sum(p.T@p for p in patches)
-    return np.ascontiguousarray(np.linalg.eigh(spread)[1][:,::-1][:,:dims])
+    side = round(len(spread)**.5)
+    turned = np.rot90(np.arange(side*side).reshape(side,side)).ravel()
+    for quarters in (turned, turned[turned]): spread = spread + spread[np.ix_(quarters, quarters)]
+    directions = np.ascontiguousarray(np.linalg.eigh(spread)[1][:,::-1][:,:dims])
+    return _Basis(directions, directions.T[:,turned]@directions)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #codes
-def _encode(images, numbers, directions, turn=0):
+def _encode(textures, numbers, basis, turn=0, bar=None):
     "The points of some images, turned by quarters first"
     parts = []
     for k in numbers:
-        position,patches = grain_points(np.rot90(images[int(k)], turn))
-        code = _unit_length(patches@directions)
+        position,patches = _texture_points(textures.get(int(k), turn))
+        code = _unit_length(patches@basis.directions)
         owner = np.full(len(code), k, np.int32)
         parts.append((owner, position.astype(np.int16), code.astype(np.float16)))
+        if bar is not None: bar.update()
     return _Points(*map(np.concatenate, zip(*parts)))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #turned-points
+def _turn_points(points, basis, turn):
+    "The points of the images after some quarter turns"
+    position,code = points.position,points.code.astype(np.float32)
+    for _ in range(turn):
+        y,x = position.T
+        position,code = np.stack([_FINE-1-x, y], 1),code@basis.quarter
+    return _Points(points.image, position, code.astype(np.float16))
+
+def _query(textures, points, repeating, basis, turn):
+    "The same, with the grain of some images taken anew, where it depends on the turn"
+    if turn==0: return points
+    if not len(repeating): return _turn_points(points, basis, turn)
+    others = points.take(~np.isin(points.image, repeating))
+    anew = _encode(textures, repeating, basis, turn)
+    return _Points(*map(np.concatenate, zip(_turn_points(others, basis, turn), anew)))
 
 # %% ../../nbs/datasets/06_leakage.ipynb #sort-into-cells
 def _sort_into_cells(codes, centres, nearest):
@@ -535,14 +687,16 @@ def _sort_into_cells(codes, centres, nearest):
 
 # %% ../../nbs/datasets/06_leakage.ipynb #cells
 def _best_in_cell(query, index, alike, nearest):
-    "(query point, index point) of the pairs in one cell that are alike enough"
+    "(query point, index point) of the pairs in one cell that are alike enough; of crowds the best"
     import torch # slow: torch
     likeness = torch.from_numpy(query.code).float()@torch.from_numpy(index.code).float().T
-    # an image is not compared with itself
-    likeness[torch.from_numpy(query.image[:,None]==index.image)] = 0
-    top,place = likeness.topk(min(nearest, len(index.code)), 1)
-    rows,cols = (top>alike).nonzero(as_tuple=True)
-    return rows.numpy(), place[rows,cols].numpy()
+    query_point,index_point = divmod(np.flatnonzero(likeness.numpy()>alike), len(index.code))
+    if len(query_point)>nearest*len(likeness):
+        top,place = likeness.topk(min(nearest+1, len(index.code)), 1)   # itself, it may be, too
+        query_point,place_of = (top>alike).nonzero(as_tuple=True)
+        index_point,query_point = place[query_point,place_of].numpy(),query_point.numpy()
+    is_other = query.image[query_point]!=index.image[index_point]
+    return query_point[is_other], index_point[is_other]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #matches
 def _matches(
@@ -551,7 +705,7 @@ def _matches(
     query:_Points, # of the images that are looked up
     centres:np.ndarray, # (C,dims) float32, a code for each cell
     alike:float, # correlation of two codes that makes them a match
-    nearest:int, # cells a point looks into, and matches it keeps of each
+    nearest:int, # cells a point looks into, and matches it keeps of each where there are many
 )->tuple: # (query points (M,), index points (M,))
     "Points that look alike"
     entries,cuts = _sort_into_cells(query.code, centres, nearest)
@@ -565,25 +719,36 @@ def _matches(
     return queried, known
 
 # %% ../../nbs/datasets/06_leakage.ipynb #votes
+def _share(shift): return (1 - abs(shift)/_FINE).clip(0).prod(1)
+
+def _agreeing(pair, shift, half, votes, least):
+    "Pairs with enough matches in a square of 3 × 3 pixels; the squares begin at two times `half`"
+    y,x = ((2*(shift+_FINE) + 3*half)//6).T
+    square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
+    middle = 3*np.stack([square//256%256, square%256], 1) + 1 - 3*half//2 - _FINE
+    return square[counts>=votes*(_share(middle)/(1.5*least)).clip(1, 2)]//2**16
+
+def _may_agree(pair, votes):
+    "Which matches have company: a bucket holds all matches of a pair, and seldom those of others"
+    bucket = (pair*2654435761>>8)%2**22
+    return np.bincount(bucket, minlength=2**22)[bucket]>=votes
+
 def _vote(
     query:_Points, # matched points
     index:_Points, # the points they matched, in the same order
-    votes:int, # points that must agree
+    votes:int, # points that must agree; up to twice as many in large overlaps
     least:float, # smallest overlap, as a share of the image
-)->np.ndarray: # (Q,2) of images, the lower index first
+)->np.ndarray: # (Q,2) of images, that of the query first
     "Pairs of images with several matches that agree on a shift within three pixels"
     shift = query.position.astype(int) - index.position
-    fits = (_FINE - abs(shift)).prod(1)>=least*_FINE*_FINE*.8
-    shift = shift[fits] + _FINE
-    pair = query.image[fits].astype(int)*2**24 + index.image[fits] # up to 16 million images
-    agreed = []
-    # the shift's squares of 3 × 3 pixels, and the same moved by half a square
-    for half in ((0,0), (0,1), (1,0), (1,1)):
-        y,x = ((2*shift + 3*np.array(half))//6).T
-        square,counts = np.unique((pair*256 + y)*256 + x, return_counts=True)
-        agreed.append(square[counts>=votes]//2**16)
+    pair = query.image.astype(int)*2**24 + index.image # up to 16 million images
+    fits = _share(shift)>=.8*least
+    fits[fits] = _may_agree(pair[fits], votes)
+    pair,shift = pair[fits],shift[fits]
+    halves = np.array([(0,0), (0,1), (1,0), (1,1)])   # as they are, and moved by half a square
+    agreed = [_agreeing(pair, shift, half, votes, least) for half in halves]
     pair = np.unique(np.concatenate(agreed))
-    return np.sort(np.stack([pair>>24, pair & (2**24-1)], 1), 1)
+    return np.stack([pair>>24, pair & (2**24-1)], 1)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #index
 class _Index(NamedTuple):
@@ -594,38 +759,81 @@ class _Index(NamedTuple):
 
 # %% ../../nbs/datasets/06_leakage.ipynb #candidate-pairs
 def _build_index(points, nearest):
-    "About 2√K cells for K points, their centres drawn at random"
+    "About √(2K) cells for K points, their centres drawn at random"
     import torch # slow: torch
     n = len(points.image)
     drawn = torch.randperm(n, generator=torch.Generator().manual_seed(0)).numpy()
-    cells = min(n, max(nearest, round(2*n**.5)))
+    cells = min(n, max(nearest, round((2*n)**.5)))
     centres = points.code[drawn[:cells]].astype(np.float32)
     order,starts = _sort_into_cells(points.code, centres, 1)
     return _Index(points.take(order), starts, centres)
 
 # %% ../../nbs/datasets/06_leakage.ipynb #candidate-search
+_ASKED = 128 # points of an image that are looked up, among all points of the others
+
+class _Lookup(NamedTuple):
+    "How candidates are looked up, see `candidate_pairs`"
+    turns:tuple
+    least:float
+    votes:int
+    alike:float
+    nearest:int
+    dims:int
+    block:int
+
+def _orient(pairs, turn):
+    "Pairs (query, index) as (i, j, the quarter turns that lay j like i), i<j, of turned queries"
+    turns = np.where(pairs[:,0]>pairs[:,1], turn, -turn%4)
+    return np.column_stack([np.sort(pairs, 1), turns])
+
+def _look_up(index, query, how):
+    "Pairs of images, the query's first"
+    nearest = min(how.nearest, len(index.centres))
+    a,b = _matches(*index[:2], query, index.centres, how.alike, nearest)
+    return _vote(query.take(a), index.points.take(b), how.votes, how.least)
+
+def _candidates(textures, numbers, how, bar):
+    "The candidates among images of one label, in portions"
+    basis = _principal_directions(textures, numbers, how.dims)
+    points = _encode(textures, numbers, basis, bar=bar)
+    if not len(points.image): return
+    index = _build_index(points, how.nearest)
+    for start in range(0, len(numbers), how.block):
+        asking = numbers[start:start+how.block]
+        repeating = [k for k in asking.tolist() if textures.repeats(k)]
+        upright = points.take(np.isin(points.image, asking))
+        upright = upright.take(_rank(upright.image)<_ASKED)
+        for turn in how.turns:
+            # j after three quarter turns is i: found as i after one is j
+            if turn==3 and 1 in how.turns: continue
+            query = _query(textures, upright, repeating, basis, turn)
+            yield _orient(_look_up(index, query, how), turn)
+        bar.update(len(asking))
+
+# %% ../../nbs/datasets/06_leakage.ipynb #candidate-pairs-fn
 def candidate_pairs(
     images, # as for `overlap_pairs`
-    least:float=.2, # smallest overlap looked for, as a share of the image
-    votes:int=2, # points that must agree on a shift; 3 proposes far less and loses small overlaps
-    alike:float=.7, # correlation of two codes that makes them a match, in (0,1)
-    nearest:int=4, # cells a point looks into, and matches it keeps of each
-    dims:int=32, # numbers per code
+    labels=None, # one per image; only images with the same label are proposed
     turns:tuple=(0,), # quarter turns to try
+    least:float=.2, # smallest overlap looked for, as a share of the image
+    votes:int=2, # points that must agree on a shift, up to twice as many in large overlaps
+    alike:float=.7, # correlation of two codes that makes them a match, in (0,1)
+    nearest:int=4, # cells a point looks into; matches it keeps of each, where there are many
+    dims:int=32, # numbers per code
     block:int=1000, # images that are looked up at a time
-)->np.ndarray: # (P,2) pairs worth a comparison, the lower index first
+    textures=None, # of these images, where they are at hand
+)->np.ndarray: # (P,3) pairs worth a comparison, the lower index first, and the turns of the second
     "Find pairs that may overlap without comparing all"
-    n,found = len(images),[np.zeros((0,2), int)]
-    if n<2: return found[0]
-    directions = _principal_directions(images, dims)
-    points = _encode(images, range(n), directions)
-    if not len(points.image): return found[0]
-    index = _build_index(points, nearest)
-    for start,turn in product(range(0, n, block), turns):
-        query = _encode(images, range(start, min(n, start+block)), directions, turn)
-        a,b = _matches(*index[:2], query, index.centres, alike, min(nearest, len(index.centres)))
-        found.append(_vote(query.take(a), index.points.take(b), votes, least))
-    return np.unique(np.concatenate(found), axis=0)
+    labels = _check_labels(len(images), labels)
+    textures = textures or _Textures(images, _FINE, 4096)
+    how = _Lookup(turns, least, votes, alike, nearest, dims, block)
+    found = [np.zeros((0,3), int)]
+    with progress_bar(2*len(images), 'image', 'looking up images', delay=1, leave=False) as bar:
+        for label in np.unique(labels):
+            numbers = np.flatnonzero(labels==label)
+            if len(numbers)>1: found += _candidates(textures, numbers, how, bar)
+    found = np.unique(np.concatenate(found), axis=0)
+    return found[np.isin(found[:,2], turns)]
 
 # %% ../../nbs/datasets/06_leakage.ipynb #strip-groups
 def strip_groups(
@@ -639,3 +847,44 @@ def strip_groups(
     i,j = np.array([(o.i,o.j) for o in overlaps]).reshape(-1, 2).T.astype(int)
     graph = coo_matrix((np.ones(len(i)), (i,j)), (n,n))
     return connected_components(graph, directed=False)[1].astype(int)
+
+# %% ../../nbs/datasets/06_leakage.ipynb #search-stars
+def _star(search, hub, others):
+    "Compare one image with others, however many twins they have; its twins"
+    search.twins = _Twins(len(search.images))   # what is known must not keep a pair out
+    others = others[others!=hub]
+    search.compare(np.zeros(len(search.images), int),
+                   np.column_stack([np.full(len(others), hub), others]), (0,))
+    ends = np.array([pair for pair in search.found if hub in pair]).reshape(-1, 2)
+    return np.setdiff1d(ends, [hub])
+
+def _complete_stars(search, labels, least=1/8, most=8):
+    "In groups that hold much of a label, find all the twins of the images that have the most"
+    twins = np.bincount(np.array([*search.found], int).ravel(), minlength=len(labels))
+    groups = strip_groups(len(labels), search.overlaps())
+    for group in np.flatnonzero(np.bincount(groups)>search.twins.most):
+        left = np.flatnonzero(groups==group)
+        enough = least*(labels==labels[left[0]]).sum()
+        for _ in range(most):
+            if len(left)<enough: break
+            hub = left[np.argmax(twins[left])]
+            left = np.setdiff1d(left, [hub, *_star(search, hub, left)])
+
+# %% ../../nbs/datasets/06_leakage.ipynb #search-overlaps
+def search_overlaps(
+    images, # as for `overlap_pairs`
+    labels=None, # one per image; only images with the same label are compared
+    turns:tuple=(0,), # quarter turns to try
+    exact:int=40_000, # comparisons (pairs times turns) up to which all pairs are compared
+)->list: # of Overlap, by index
+    "Find images that show the same metal: of few images all pairs, of many those of an index"
+    _check_sizes(images, turns)
+    labels = _check_labels(len(images), labels)
+    search = _PairSearch(images)
+    if _count_pairs(labels)*len(turns)<=exact: search.compare(labels, None, turns)
+    else:
+        search.twins = _Twins(len(images), most=32)
+        pairs = candidate_pairs(images, labels, turns, textures=search.fine)
+        search.compare(labels, pairs, turns)
+        _complete_stars(search, labels)
+    return search.overlaps()

@@ -23,13 +23,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..core.cli import cpu_count
+from ..core.cli import cpu_count, progress_bar
 from ..core.faults import advise
 from ..core.files import file_sha256, read_json, write_text
 from ..core.images import BadImage, allocate_pixels
 from ..core.models import find_model
 from .layouts import Samples, read_samples, rename_classes
-from .leakage import Overlap, overlap_pairs, picture_copies
+from .leakage import Overlap, picture_copies, search_overlaps
 from .leakage import strip_groups
 
 # %% ../../nbs/datasets/07_splits.ipynb #fingerprints-part
@@ -80,8 +80,10 @@ def fingerprints(
     "Hash, measure and shrink every file"
     small = allocate_pixels((len(samples),_SIDE,_SIDE), limit)
     kept,problems = [],list(samples.problems)
-    with ThreadPoolExecutor(min(4, cpu_count())) as pool:
+    bar = progress_bar(len(samples), 'image', 'reading images', delay=1, leave=False)
+    with bar, ThreadPoolExecutor(min(4, cpu_count())) as pool:
         for sample,result in zip(samples, pool.map(_fingerprint, samples)):
+            bar.update()
             if isinstance(result, str):
                 problems.append(result)
                 continue
@@ -127,7 +129,7 @@ def _same_metal(prints, numbers, labels=None, is_turned=True):
         images = [prints.image(k) for k in own]
         turns = ((0,1,2,3) if size[0]==size[1] else (0,2)) if is_turned else (0,)
         of_own = None if labels is None else labels[own]
-        for o in overlap_pairs(images, of_own, turns=turns):
+        for o in search_overlaps(images, of_own, turns=turns):
             i,j = own[o.i],own[o.j]
             found[i,j] = replace(o, i=i, j=j)
     return found

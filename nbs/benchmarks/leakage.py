@@ -1,6 +1,9 @@
 """What the search for overlapping crops costs and finds: seconds, peak memory, recall, precision.
 
-    python nbs/benchmarks/leakage.py --data ../shared/neu-det     # about ten minutes on two cores
+    python nbs/benchmarks/leakage.py --data ../shared/neu-det
+
+The cases named whole are what a training and an audit do: they read files, look for copies, for
+shared metal under four quarter turns, and for a shared background.
 
 Every case runs in a process of its own, so that its peak memory is its own. Beside the seconds
 that passed stand those that a processor worked, which other jobs on the machine disturb less. The
@@ -12,8 +15,10 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from multiprocessing import Pool
 from pathlib import Path
@@ -27,6 +32,7 @@ from common import NEU_FOLDER, cpu_name, json_beside, make_parser, read_json, wr
 from defect_nbdev.data import decode_images
 from defect_nbdev.datasets.layouts import read_samples
 from defect_nbdev.datasets.leakage import candidate_pairs, overlap_pairs, strip_groups
+from defect_nbdev.datasets.splits import find_metal, fingerprints
 from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 
 KINDS,CROPS,SIDE = list(PAINTERS),5,200 # surfaces; crops of each strip; side of a crop, pixels
@@ -37,7 +43,12 @@ CASES = {
     'neu-across':'NEU across classes, all pairs',
     'neu-across-index':'NEU across classes, index',
     'neu-across-index-turned':'NEU across classes, index, four turns',
-    'generated-index':'generated crops, index'}
+    'generated-index':'generated crops, index',
+    'whole-neu':'NEU, whole search',
+    'whole-1000':'generated crops, whole search',
+    'whole-1000-one':'generated crops of one class, whole search',
+    'whole-10000':'generated crops, whole search',
+    'whole-10000-one':'generated crops of one class, whole search'}
 
 
 def photograph(crop, rng):
@@ -61,19 +72,43 @@ def strip_crops(number):
     return np.stack(images),corners
 
 
+def shared_parts(corners):
+    "For every two crops of one strip the share of an image that both show"
+    shares = {}
+    for first in range(0, len(corners), CROPS):
+        for i,j in combinations(range(first, first+CROPS), 2):
+            sides = np.maximum(0, SIDE-abs(corners[i]-corners[j]))
+            shares[i,j] = float(np.prod(sides)/SIDE**2)
+    return shares
+
+
 def generate(n):
-    "n crops; and for every two crops of one strip the share of an image that both show"
+    "n crops, and what they share"
     images,corners = np.empty((n, SIDE, SIDE), np.uint8),np.empty((n, 2), int)
     with Pool(2) as pool:
         for k,(crops,own) in enumerate(pool.imap(strip_crops, range(n//CROPS), chunksize=20)):
             images[k*CROPS:(k+1)*CROPS] = crops
             corners[k*CROPS:(k+1)*CROPS] = own
-    shares = {}
-    for first in range(0, n, CROPS):
-        for i,j in combinations(range(first, first+CROPS), 2):
-            sides = np.maximum(0, SIDE-abs(corners[i]-corners[j]))
-            shares[i,j] = float(np.prod(sides)/SIDE**2)
-    return images,shares
+    return images,shared_parts(corners)
+
+
+def write_strip(number, folder):
+    "Write the crops of a strip into the folder of its kind, or into one there is; their corners"
+    crops,corners = strip_crops(number)
+    home = folder/KINDS[number%len(KINDS)]
+    home = home if home.is_dir() else folder/'one'
+    for k,crop in enumerate(crops, number*CROPS):
+        cv2.imwrite(str(home/f'{k:06}.png'), crop)
+    return corners
+
+
+def write_crops(folder, n, is_one):
+    "n crops as files, in a folder per kind or in one; what they share"
+    for name in ['one'] if is_one else KINDS:
+        (folder/name).mkdir()
+    with Pool(2) as pool:
+        corners = pool.map(partial(write_strip, folder=folder), range(n//CROPS))
+    return shared_parts(np.concatenate(corners))
 
 
 def recall(found, shares, low, high):
@@ -87,11 +122,10 @@ def precision(found, shares):
     return round(sum(shares.get(pair, 0)>0 for pair in found)/len(found), 5)
 
 
-def score_generated(overlaps, candidates, shares):
+def score_generated(overlaps, shares):
     """Recall by the share that both show, and precision; a pair of one strip that shares less than
     a fifth counts neither way"""
     found = {(o.i, o.j) for o in overlaps}
-    close = set(map(tuple, candidates.tolist()))
     by_threshold = {}
     for threshold in (.3, .35, .4, .45):
         surer = {(o.i, o.j) for o in overlaps if o.agreement>threshold}
@@ -102,11 +136,20 @@ def score_generated(overlaps, candidates, shares):
     by_share = {f'{low:.2f} to {min(high, 1):.2f}':recall(found, shares, low, high)
                 for low,high in zip(edges, edges[1:])}
     return dict(overlaps=sum(share>=.2 for share in shares.values()),
-                recall=recall(found, shares, .2, 2),
-                recall_of_candidates=recall(close, shares, .2, 2),
-                precision=precision(found, shares),
+                recall=recall(found, shares, .2, 2), precision=precision(found, shares),
                 strangers={kind:strangers.count(kind) for kind in KINDS},
                 by_threshold=by_threshold, recall_by_share=by_share)
+
+
+def score_index(images, overlaps, candidates, shares):
+    "How many true pairs the index proposes, and what a comparison of all true pairs would find"
+    close = set(map(tuple, candidates[:,:2].tolist()))
+    true_pairs = np.array([pair for pair,share in shares.items() if share>=.2])
+    exact = {(o.i, o.j) for o in overlap_pairs(images, pairs=true_pairs)}
+    lost = exact - {(o.i, o.j) for o in overlaps}
+    return dict(recall_of_candidates=recall(close, shares, .2, 2),
+                recall_of_all_pairs=recall(exact, shares, .2, 2), lost=len(lost),
+                lost_from_30_percent=sum(shares[pair]>=.3 for pair in lost))
 
 
 def count_neu(overlaps, labels):
@@ -178,8 +221,42 @@ def timed_search(case, images, labels, pairs):
     return overlaps, pairs, costs
 
 
+def find_whole(samples):
+    "(images as they were numbered, overlaps, row of costs) of what a training does with a folder"
+    worked,load,start = time.process_time(),os.getloadavg()[0],time.perf_counter()
+    prints = fingerprints(samples)
+    middle = time.perf_counter()
+    overlaps,_ = find_metal(prints)
+    end = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+    costs = dict(pairs=len(overlaps), seconds_read=round(middle-start, 1),
+                 seconds=round(end-start, 1), cpu_seconds=round(time.process_time()-worked, 1),
+                 peak_mib=round(peak), load_before=round(load, 1),
+                 load_after=round(os.getloadavg()[0], 1))
+    return prints.samples, overlaps, costs
+
+
+def measure_whole(name, data):
+    "The whole search, as a dict"
+    if name=='whole-neu':
+        samples,overlaps,costs = find_whole(read_samples(data))
+        labels = np.array([sample.label for sample in samples])
+        return dict(name=name, what=CASES[name], images=len(samples), classes=len(set(labels)),
+                    **costs, **count_neu(overlaps, labels))
+    _,n,*one = name.split('-')
+    with tempfile.TemporaryDirectory() as folder:
+        shares = write_crops(Path(folder), int(n), bool(one))
+        samples,overlaps,costs = find_whole(read_samples(folder))
+        number = [int(sample.path.stem) for sample in samples]
+    pairs = [sorted((number[o.i], number[o.j])) for o in overlaps]
+    overlaps = [replace(o, i=i, j=j) for o,(i,j) in zip(overlaps, pairs)]
+    return dict(name=name, what=CASES[name], images=len(samples), classes=len(samples.classes),
+                **costs, **score_generated(overlaps, shares))
+
+
 def measure(name, data, n):
     "One measurement, as a dict"
+    if name.startswith('whole'): return measure_whole(name, data)
     case = parse_case(name)
     images,labels,shares = load_case(case, data, n)
     n,pairs = len(images),None
@@ -191,7 +268,7 @@ def measure(name, data, n):
         overlaps = [replace(o, j=o.j-n) for o in overlaps]
     row = dict(name=name, what=CASES[name], images=n) | costs
     if case.is_neu: return row | count_neu(overlaps, labels)
-    return row | score_generated(overlaps, pairs, shares)
+    return row | score_generated(overlaps, shares) | score_index(images, overlaps, pairs, shares)
 
 
 def machine():
@@ -227,7 +304,7 @@ def main():
     before = read_json(args.out, {'cases':[]})['cases'] if args.only else []
     rows = {row['name']:row for row in before}
     for name in args.only or CASES:
-        if name.startswith('neu') and not Path(args.data).is_dir():
+        if 'neu' in name and not Path(args.data).is_dir():
             print(f'{name}: skipped, {args.data} is no folder')
             continue
         rows[name] = measure_apart(name, args)
