@@ -157,7 +157,8 @@ def best_shifts(
     side = next_fast_len(n+reach+1, real=True)
     window,shifts = map(torch.from_numpy, _overlap_windows(n, reach, side))
     used,places = zip(*(np.unique(k, return_inverse=True) for k in np.asarray(pairs).T))
-    first,second = (_inverse_norms(f[k]**2, w, least) for k,w in zip(used, (window, window.flip(1))))
+    windows = window,window.flip(1)
+    first,second = (_inverse_norms(f[k]**2, w, least) for k,w in zip(used, windows))
     spectra = torch.fft.rfft2(f, s=(side,side))
     scores,best = np.empty(len(pairs), np.float32),np.empty((len(pairs),2), int)
     for k in range(0, len(pairs), batch):

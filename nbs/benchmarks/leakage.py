@@ -288,7 +288,7 @@ def measure_apart(name, args):
 def parse_args():
     parser = make_parser(__doc__)
     parser.add_argument('--data', default=NEU_FOLDER, help='folder of NEU-DET')
-    parser.add_argument('--images', type=int, default=20_000, help='generated crops')
+    parser.add_argument('--images', type=int, default=5000, help='generated crops')
     parser.add_argument('--only', nargs='*', choices=CASES,
                         help='some cases; the others stay as they are in the file')
     parser.add_argument('--out', default=json_beside(__file__))
