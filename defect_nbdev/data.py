@@ -114,8 +114,8 @@ AUGMENTS = {
         noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3,
         brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2),
     'robust':Augment(
-        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, defocus=.05, blur_p=.4, zoom=1., zoom_p=.3,
-        brightness=.5, contrast=.95, light_p=.2)}
+        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, defocus=.05, blur_p=.5, zoom=1., zoom_p=.4,
+        brightness=.5, contrast=.95, light_p=.4)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
 def _geometry(size, aug):

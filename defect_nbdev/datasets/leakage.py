@@ -634,7 +634,7 @@ class _Basis(NamedTuple):
     directions:np.ndarray # (patch²,dims) of length 1, at right angles
     quarter:np.ndarray # (dims,dims), makes a patch's code that of the patch after a quarter turn
 
-def _principal_directions(textures, numbers, dims, sample=64):
+def _principal_directions(textures, numbers, dims, sample=24):
     "The directions in which the patches of some of these images differ most, in any of four turns"
     drawn = np.random.default_rng(0).permutation(numbers)[:sample]
     patches = (_texture_points(textures.get(int(k)))[1] for k in drawn)

@@ -34,9 +34,10 @@ class TestImages(NamedTuple):
 def _no_part(samples, data, split, manifest):
     "A sentence about a part that a folder does not have"
     if split=='validation' and has_learned_all(manifest):
+        how = advise({'split':'--split train --leaky', None:"split='train' and leaky=True"})
         return (f'{data}: the model has learned from all of these images, so none of them can '
                 'judge it; its metrics.json says how networks trained the same way did on them. '
-                'Give other images.')
+                f'Give other images, or {how} to measure on what it has seen.')
     counts = Counter(s.split for s in samples)
     if not counts: return f'{data}: no image can be used{folder_hint(samples)}.'
     found = ', '.join(f'{part} ({n})' for part,n in counts.items())
