@@ -793,6 +793,7 @@ def _look_up(index, query, how):
     a,b = _matches(*index[:2], query, index.centres, how.alike, nearest)
     return _vote(query.take(a), index.points.take(b), how.votes, how.least)
 
+# %% ../../nbs/datasets/06_leakage.ipynb #candidates-of-label
 def _candidates(textures, numbers, how, bar):
     "The candidates among images of one label, in portions"
     basis = _principal_directions(textures, numbers, how.dims)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .boxes import Box
-from .leakage import overlapping_parts
+from .leakage import overlapping_parts, strip_groups
 
 # %% ../../nbs/datasets/12_plates.ipynb #exact-shift
 def exact_shift(
@@ -51,7 +51,7 @@ def _consistent(n, shifts, tolerance):
         shifts = np.delete(shifts, errors.argmax(), 0)
     return np.zeros((n,2)), shifts
 
-# %% ../../nbs/datasets/12_plates.ipynb #merge-boxes
+# %% ../../nbs/datasets/12_plates.ipynb #box-areas
 def _shared_area(a, b):
     "Pixels that two boxes share"
     height = min(a.ymax, b.ymax)-max(a.ymin, b.ymin)
@@ -64,6 +64,11 @@ def _union(a, b):
     return Box(a.label, min(a.xmin, b.xmin), min(a.ymin, b.ymin), max(a.xmax, b.xmax),
                max(a.ymax, b.ymax))
 
+def _are_one(a, b, least):
+    "Do two boxes of one label share so much of the smaller?"
+    return a.label==b.label and _shared_area(a, b)>=least*min(_area(a), _area(b))
+
+# %% ../../nbs/datasets/12_plates.ipynb #merge-boxes-fn
 def merge_boxes(
     boxes, # of `Box`
     least:float=.5, # share of the smaller box that both hold, in (0,1]
@@ -72,10 +77,7 @@ def merge_boxes(
     waiting,merged = list(boxes),[]
     while waiting:
         box = waiting.pop()
-        def is_same(other):
-            shared = _shared_area(box, other)
-            return other.label==box.label and shared>=least*min(_area(box), _area(other))
-        twin = next(filter(is_same, merged), None)
+        twin = next((other for other in merged if _are_one(box, other, least)), None)
         if twin is None:
             merged.append(box)
             continue
@@ -111,27 +113,35 @@ def _shift_box(box, corner):
     y,x = (int(value) for value in corner)
     return box._replace(xmin=box.xmin+x, xmax=box.xmax+x, ymin=box.ymin+y, ymax=box.ymax+y)
 
-def _lay(samples, corners):
+def _lay(samples, images, corners):
     "A `Plate` of crops at their corners (n,2)"
     corners = np.round(corners-corners.min(0)).astype(int)
-    image,known = _blend([sample.read() for sample in samples], corners)
+    image,known = _blend(images, corners)
     boxes = [_shift_box(box, corner) for sample,corner in zip(samples, corners)
              for box in sample.boxes]
     return Plate(image, known, merge_boxes(boxes), tuple(samples), corners)
 
-# %% ../../nbs/datasets/12_plates.ipynb #lay-plates
-def _exact_shifts(samples, overlaps, correlation):
-    "Shifts (S,4) of (i, j, dy, dx) in pixels, of the upright overlaps of crops of one size"
-    grey = [cv2.cvtColor(sample.read(), cv2.COLOR_RGB2GRAY) for sample in samples]
+# %% ../../nbs/datasets/12_plates.ipynb #exact-shifts
+class _Shift(NamedTuple):
+    "Where one crop lies in another"
+    i:int # the first, an index
+    j:int # the second
+    dy:int # pixels
+    dx:int
+
+def _exact_shifts(images, overlaps, correlation):
+    "Shifts (S,4) in pixels, of the upright overlaps of crops of one size; images by index"
+    grey = {k:cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for k,image in images.items()}
     found = []
     for o in overlaps:
         first,second = grey[o.i],grey[o.j]
-        if o.turn or o.mirrored or first.shape!=second.shape: continue
+        if first.shape!=second.shape: continue
         about = round(o.dy*first.shape[0]),round(o.dx*first.shape[1])
         score,*shift = exact_shift(first, second, *about)
-        if score>=correlation: found.append((o.i, o.j, *shift))
+        if score>=correlation: found.append(_Shift(o.i, o.j, *shift))
     return np.array(found, int).reshape(-1, 4)
 
+# %% ../../nbs/datasets/12_plates.ipynb #lay-plates
 def lay_plates(
     samples, # of `Sample`
     overlaps, # of `Overlap`, indices into `samples`, from `search_overlaps`
@@ -140,15 +150,15 @@ def lay_plates(
     tolerance:float=1.5, # how far a shift may be from where all together put the crops, pixels
 )->list: # of `Plate`, the one of most crops first
     "Lay crops of one photograph together; turned and mirrored ones are left out"
-    from scipy.sparse import coo_matrix # slow: scipy
-    from scipy.sparse.csgraph import connected_components # slow: scipy
-    n,samples = len(samples),list(samples)
-    corners,shifts = _consistent(n, _exact_shifts(samples, overlaps, correlation), tolerance)
-    graph = coo_matrix((np.ones(len(shifts)), tuple(shifts[:,:2].T)), (n,n))
-    piece = connected_components(graph, directed=False)[1]
-    members = [np.flatnonzero(piece==k) for k in np.unique(piece)]
-    members = sorted((own for own in members if len(own)>=least), key=len, reverse=True)
-    return [_lay([samples[k] for k in own], corners[own]) for own in members]
+    upright = [o for o in overlaps if not o.turn and not o.mirrored]
+    images = {k:samples[k].read() for o in upright for k in (o.i, o.j)}
+    shifts = _exact_shifts(images, upright, correlation)
+    corners,shifts = _consistent(len(samples), shifts, tolerance)
+    piece = strip_groups(len(samples), [_Shift(*shift) for shift in shifts])
+    members = [own for own in np.split(np.argsort(piece, kind='stable'),
+                                       np.bincount(piece).cumsum()[:-1]) if len(own)>=least]
+    return [_lay([samples[k] for k in own], [images[k] for k in own], corners[own])
+            for own in sorted(members, key=len, reverse=True)]
 
 # %% ../../nbs/datasets/12_plates.ipynb #clean-tiles
 def clean_tiles(

@@ -40,9 +40,8 @@ def training_part(name, args):
     if name!='neu': folder,split = prepare(name, args)
     manifest = read_manifest(split)
     train = apply_manifest(manifest, folder).part('train')
-    groups = {e.sha256:e.group for e in manifest.images}
-    by_name = {(Path(e.path).name, e.label):groups[e.sha256] for e in manifest.images}
-    return train, [by_name[sample.path.name, sample.label] for sample in train]
+    groups = {(Path(e.path).name, e.label):e.group for e in manifest.images}
+    return train, [groups[sample.path.name, sample.label] for sample in train]
 
 
 def probe_start(backbone, weights, train, groups, size):
