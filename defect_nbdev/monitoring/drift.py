@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .reference import FEWEST, LOOK, MIX, Reference, ReferenceHistogram
-from .reference import Table, psi, psi_line, read_table, shares
+from defect_nbdev.monitoring.reference import (
+    ANSWERS, FEWEST, LOOK, MIX, Reference, ReferenceHistogram, Table, psi, psi_line, read_table,
+    shares,
+)
 from .table_columns import to_utc_timestamp
 
 # %% ../../nbs/monitoring/06_drift.ipynb #ks
@@ -85,7 +87,9 @@ def _known_values(reference, table):
     "name -> the numbers that are known, of those measures that can be compared"
     out = {}
     for name,values in table.values.items():
-        values = values[~np.isnan(values)]
+        is_known = ~np.isnan(values)
+        if name in ANSWERS: is_known &= table.views==reference.views
+        values = values[is_known]
         if name in reference.measures and len(values)>=FEWEST: out[name] = values
     return out
 
@@ -208,6 +212,7 @@ class Shift(NamedTuple):
     name:str # when it started, UTC, or which images
     n:int # images
     findings:tuple # of `Finding`; empty where there are too few images
+    other_views:int=0 # of the images, inspected in another number of views than the reference's
 
     @property
     def alarms(self)->tuple: # of `Finding`, those above their line
@@ -223,7 +228,8 @@ def drift(
     "Compare each shift with what is usual"
     if not isinstance(table, Table): table = read_table(table)
     shifts = split_shifts(table, every, starts)
-    return [Shift(name, part.n, compare(reference, part)) for name,part in shifts]
+    return [Shift(name, part.n, compare(reference, part), int((part.views!=reference.views).sum()))
+            for name,part in shifts]
 
 # %% ../../nbs/monitoring/06_drift.ipynb #runs
 def _runs(shifts):
@@ -240,15 +246,19 @@ def _runs(shifts):
 
 # %% ../../nbs/monitoring/06_drift.ipynb #headline
 def _headline(shifts):
-    "How many shifts drift, and how many could not be compared"
+    "How many shifts drift, and what could not be compared"
     n = len(shifts)
     few = sum(not s.findings for s in shifts)
     bad = sum(bool(s.alarms) for s in shifts)
     if n==1: start = 'The one shift drifts.' if bad else 'The one shift does not drift.'
     else: start = f'{bad} of {n} shifts drift.' if bad else f'None of {n} shifts drifts.'
-    if not few: return start
-    has,was = ('has','was') if few==1 else ('have','were')
-    return f'{start} {few} {has} fewer than {FEWEST} images and {was} not compared.'
+    if few:
+        has,was = ('has','was') if few==1 else ('have','were')
+        start += f' {few} {has} fewer than {FEWEST} images and {was} not compared.'
+    other = sum(s.other_views for s in shifts)
+    if not other: return start
+    return (f'{start} {other} images were inspected in another number of views than those of the '
+            'reference, so their unknown-score and confidence were not compared.')
 
 # %% ../../nbs/monitoring/06_drift.ipynb #drift-sentences
 def drift_sentences(

@@ -212,29 +212,42 @@ def fit_confidence(
 
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #promise-sentences
-def _class_promise(name, n, missed, accepted, error):
-    "A sentence about a class that is promised less than `error`; None for another"
+def _images_needed(error):
+    "Of a class, to promise this error"
+    return math.ceil(1/error)-1
+
+def _too_few(rows, error):
+    "A sentence about the classes with too few images for `error`; None if there are none"
+    needed = _images_needed(error)
+    shares = [f'{name}, {n} image{"s"*(n!=1)}: {missed:.1%}, '
+              + ('–' if accepted is None else f'{accepted:.1%}')
+              for name,n,missed,accepted in rows if 0<n<needed]
+    if not shares: return None
+    return (f'{error:.1%} needs {needed} images of a class. With fewer, the true class is missed '
+            'in up to the first share, and an answer accepted and wrong in up to the second '
+            f"(–: nothing is known of it). {'; '.join(shares)}.")
+
+def _class_promise(name, n, accepted, error):
+    "A sentence about a class without images, or with answers that were sure and wrong, or None"
     if not n: return f'{name}: no image has judged, so nothing is promised.'
-    needed = math.ceil(1/error)-1
+    if n<_images_needed(error) or accepted is None or accepted<=error: return None
     wrong = f'up to {accepted:.1%} of its answers may be accepted and wrong'
-    if accepted==1: wrong = 'nothing is known of its answers, since no image was called so'
-    if n<needed:
-        return (f'{name}: {n} images are too few to promise {error:.1%}, which needs {needed}; '
-                f'its true class is missed in up to {missed:.1%}, and {wrong}.')
-    if accepted<=error: return None
     return f'{name}: of {n} images some were surely called another class, so {wrong}.'
 
+
+# %% ../../nbs/uncertainty/05_confidence.ipynb #list-promises
 def promise_sentences(
     confidence:Confidence, # fitted
     classes, # C names
     error:float=.01, # what was wished for
-)->list: # of str, one for each class that is promised less; and one for all that is accepted
+)->list: # of str: of the classes that are promised less, and of all that is accepted
     "What the label sets and the accepted answers promise, where it is not what was wished"
-    accepted = confidence.accept_errors
-    if accepted is None: accepted = np.zeros(len(classes))
-    rows = zip(classes, confidence.images.tolist(), confidence.errors, accepted)
-    sentences = [_class_promise(*row, error) for row in rows]
-    bound = confidence.accept_bound
+    accepted,bound = confidence.accept_errors,confidence.accept_bound
+    # 1 is what is said where no image was called so, and without floors there is nothing to say
+    known = [None]*len(classes) if accepted is None else [a if a<1 else None for a in accepted]
+    rows = list(zip(classes, confidence.images.tolist(), confidence.errors, known))
+    sentences = [_too_few(rows, error)]
+    sentences += [_class_promise(name, n, wrong, error) for name,n,_,wrong in rows]
     if bound is not None and bound<=error:
         sentences.append(f'of all accepted answers at most {bound:.1%} are wrong, '
                          'with a certainty of 95 %.')

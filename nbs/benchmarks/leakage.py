@@ -206,33 +206,40 @@ def search(case, images, labels, pairs):
     return overlaps, pairs, middle-start, time.perf_counter()-middle
 
 
+class Meter:
+    "What this process and its machine did since the meter was made"
+    def __init__(self):
+        self.worked,self.load = time.process_time(),os.getloadavg()[0]
+
+    def read(self):
+        "Row of costs"
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
+        return dict(threads=torch.get_num_threads(),
+                    cpu_seconds=round(time.process_time()-self.worked, 1), peak_mib=round(peak),
+                    load_before=round(self.load, 1), load_after=round(os.getloadavg()[0], 1))
+
+
 def timed_search(case, images, labels, pairs):
     "(overlaps, pairs that were compared, row of costs)"
-    worked,load = time.process_time(),os.getloadavg()[0]
+    meter = Meter()
     overlaps,pairs,index_s,check_s = search(case, images, labels, pairs)
     costs = {}
     if case.has_index:
         costs = dict(candidates=len(pairs), seconds_index=round(index_s, 1),
                      seconds_check=round(check_s, 1))
-    costs |= dict(pairs=len(overlaps), seconds=round(index_s+check_s, 1),
-                  cpu_seconds=round(time.process_time()-worked, 1),
-                  peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024),
-                  load_before=round(load, 1), load_after=round(os.getloadavg()[0], 1))
+    costs |= dict(pairs=len(overlaps), seconds=round(index_s+check_s, 1)) | meter.read()
     return overlaps, pairs, costs
 
 
 def find_whole(samples):
     "(images as they were numbered, overlaps, row of costs) of what a training does with a folder"
-    worked,load,start = time.process_time(),os.getloadavg()[0],time.perf_counter()
+    meter,start = Meter(),time.perf_counter()
     prints = fingerprints(samples)
     middle = time.perf_counter()
     overlaps,_ = find_metal(prints)
     end = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024
     costs = dict(pairs=len(overlaps), seconds_read=round(middle-start, 1),
-                 seconds=round(end-start, 1), cpu_seconds=round(time.process_time()-worked, 1),
-                 peak_mib=round(peak), load_before=round(load, 1),
-                 load_after=round(os.getloadavg()[0], 1))
+                 seconds=round(end-start, 1)) | meter.read()
     return prints.samples, overlaps, costs
 
 
@@ -272,9 +279,8 @@ def measure(name, data, n):
 
 
 def machine():
-    return dict(cpu=cpu_name(), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                python=platform.python_version(), torch=torch.__version__,
-                numpy=np.__version__, opencv=cv2.__version__)
+    return dict(cpu=cpu_name(), cores=os.cpu_count(), python=platform.python_version(),
+                torch=torch.__version__, numpy=np.__version__, opencv=cv2.__version__)
 
 
 def measure_apart(name, args):
