@@ -14,7 +14,8 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.models import find_model
 from .command import defect_train, option_defaults
-from ..datasets.splits import require_manifest
+from .options import FREE_OPTIONS, read_run
+from ..datasets.splits import read_manifest, require_manifest
 
 # %% ../../nbs/training/09_recipes.ipynb #parse-recipe
 RECIPE_FORMAT = 1 # raised when an older version of this package could misread a recipe
@@ -75,25 +76,46 @@ def _stage_options(options, folders, imagenet):
     return options
 
 
+# %% ../../nbs/training/09_recipes.ipynb #check-stage
+def _check_stage(folder, options, manifest):
+    "Raise if what was begun in a folder is another training than the recipe's"
+    began,_ = read_run(folder/'run.json')
+    found = FREE_OPTIONS | {'weights', 'teacher', 'pretrained'}   # by folders, which may move
+    other = [k for k,v in options.items() if k not in found and v!=began.get(k)]
+    if other:
+        was = ', '.join(f'{k} {began.get(k)}' for k in other)
+        now = ', '.join(f'{k} {options[k]}' for k in other)
+        raise ValueError(f'{folder}: was begun with {was}, and the recipe says {now}; '
+                         'delete it, or give another --out.')
+    if not (folder/'split.json').is_file(): return   # stopped before its images were dealt
+    dealt,wanted = (sorted((e.path, e.part) for e in read_manifest(path).images)
+                    for path in (folder/'split.json', manifest))
+    if dealt!=wanted:
+        raise ValueError(f'{folder}: was trained on other images than {manifest} names; '
+                         'delete it, or give another --out.')
+
+
 # %% ../../nbs/training/09_recipes.ipynb #run-recipe
 def retrain(
     stages:list, # from `read_recipe`
     data, # the folder with the images
-    out, # folder for the model; the stages before the last go to `stages` inside it
+    out, # folder for the model
     manifest, # file of the split
     imagenet=None, # file of ImageNet weights, or folder of several; None: timm's, downloaded
+    shared=None, # folder of the stages before the last, which recipes may share; None: in `out`
     **free, # options of `defect_train` that change no weight: workers, excel, decimal_comma
 ):
     "Run a recipe, going on where it was stopped"
-    folders = {name:Path(out)/'stages'/name for name,_ in stages[:-1]}
+    folders = {name:Path(shared or Path(out)/'stages')/name for name,_ in stages[:-1]}
     folders[stages[-1][0]] = Path(out)
     for name,options in stages:
         folder = folders[name]
+        options = _stage_options(options, folders, imagenet) | free
+        if (folder/'run.json').is_file(): _check_stage(folder, options, manifest)
         if (folder/'metrics.json').is_file(): continue
         if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **free)
-        else:
-            options = _stage_options(options, folders, imagenet) | free
-            defect_train(data, out=str(folder), manifest=str(manifest), **options)
+        else: defect_train(data, out=str(folder), manifest=str(manifest), **options)
+
 
 # %% ../../nbs/training/09_recipes.ipynb #defect-retrain
 @command

@@ -4,9 +4,10 @@ that never met its metal.
     python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det \\
         --imagenet lite0.pth
 
-Runs the recipe of a model once for each fold (`recipe.json` in its folder), below runs/cv. The
-folds deal whole groups of images that show the same metal, as the model's own manifest has them;
-fold 0 is the one whose classes come closest to their share.
+Runs the recipe of a model once for each fold (`recipe.json` in its folder, or a shorter one given
+by --recipe), below runs/cv. Models whose recipes begin with the same stages (a teacher) run these
+once for each fold. The folds deal whole groups of images that show the same metal, as the model's
+own manifest has them; fold 0 is the one whose classes come closest to their share.
 Each fold's network, as its last epoch left it (no epoch is chosen by the images that judge),
 predicts the images it did not learn from, clean and corrupted (three copies, each by another level
 of datasets/09_corruptions). Its confidence is fitted on one half of these images' metal and tried
@@ -111,16 +112,18 @@ def evaluate(folder, data, error):
             'spoiled_right':int((corrupted[0].argmax(1)==corrupted[2]).sum()), 'images':images}
 
 
-def run_fold(folder, data, out, manifest, imagenet, error):
+def run_fold(fold, name, manifest, args):
     "Run the recipe by a manifest and evaluate what comes of it"
+    out = Path(args.work)/name/f'fold{fold}'
     out.mkdir(parents=True, exist_ok=True)
     start = time.time()
     write_manifest(out/'fold.json', manifest)
     # `evaluate` fits a confidence of its own, on other images
-    stages = [(name, {**options, 'confidence':False})
-              for name,options in read_recipe(folder/'recipe.json')]
-    retrain(stages, data, out/'model', out/'fold.json', imagenet)
-    result = evaluate(out/'model'/'last', data, error)
+    stages = [(stage, {**options, 'confidence':False})
+              for stage,options in read_recipe(args.recipe)]
+    retrain(stages, args.data, out/'model', out/'fold.json', args.imagenet,
+            shared=Path(args.work)/'stages'/f'fold{fold}')
+    result = evaluate(out/'model'/'last', args.data, args.error)
     return {**result, 'seconds':round(time.time()-start)}
 
 
@@ -131,9 +134,12 @@ def json_text(results):
 
 class Results:
     "The file that all folds of a model go to; it is read again, for others may write it meanwhile"
-    def __init__(self, name, error):
+    def __init__(self, name, error, recipe):
         self.path = json_beside(__file__, f'cross_validation_{name}.json')
-        self.empty = {'model':name, 'error':error, 'copies':COPIES, 'folds':{}}
+        stages = read_json(recipe)['stages']
+        self.empty = {'model':name, 'error':error, 'copies':COPIES, 'recipe':stages, 'folds':{}}
+        if read_json(self.path, self.empty).get('recipe')!=stages:
+            raise SystemExit(f'{self.path}: holds folds of another recipe; move it away first.')
 
     def part(self, results, fold):
         "Where a fold stands: the random one apart"
@@ -158,24 +164,26 @@ def parse_args():
     parser.add_argument('model')
     parser.add_argument('--data', required=True)
     parser.add_argument('--imagenet')
+    parser.add_argument('--recipe', help="the model's own where none is given")
     parser.add_argument('--folds', type=int, default=5)
     parser.add_argument('--work', default='runs/cv')
     parser.add_argument('--error', type=float, default=.02)
     parser.add_argument('--only', type=int, nargs='*', help='these folds, or none')
     parser.add_argument('--random', action='store_true')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.recipe = args.recipe or find_model(args.model)/'recipe.json'
+    return args
 
 
 def main():
     args = parse_args()
     folder = find_model(args.model)
     name = folder.resolve().name
-    results = Results(name, args.error)
+    results = Results(name, args.error, args.recipe)
     folds = list(range(args.folds)) if args.only is None else args.only
     for fold in [*folds, *['random']*args.random]:
         if results.has(fold): continue
-        result = run_fold(folder, args.data, Path(args.work)/name/f'fold{fold}',
-                          manifest_of(fold, folder, args), args.imagenet, args.error)
+        result = run_fold(fold, name, manifest_of(fold, folder, args), args)
         results.add(fold, result)
         n,right,corrupted_right = (result[k] for k in ('n', 'right', 'spoiled_right'))
         print(f'fold {fold}: {right} of {n} right, {corrupted_right} of {COPIES*n} spoiled ones',
