@@ -105,6 +105,7 @@ class Augment:
     light_p:float=0. # share of images for each of brightness with contrast, and gamma
     jpeg:int=100 # lowest quality
     jpeg_p:float=0. # share of images
+    one:bool=False # at most one of zoom, light, CLAHE, blur, noise and JPEG an image
 
 # %% ../nbs/00_data.ipynb #augments
 AUGMENTS = {
@@ -114,22 +115,20 @@ AUGMENTS = {
         noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3,
         brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2),
     'robust':Augment(
-        geometry_p=.1, clahe_p=.1, noise=.12, blur=41, defocus=.05, blur_p=.5, zoom=1., zoom_p=.4,
-        brightness=.5, contrast=.95, light_p=.4)}
+        one=True, geometry_p=.1, clahe_p=.05, noise=.12, noise_p=.12, blur=41, defocus=.05,
+        blur_p=.38, zoom=1., zoom_p=.15, brightness=.5, light_p=.1, jpeg=5, jpeg_p=.12)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
 def _geometry(size, aug):
-    "Transforms that move pixels, by name"
+    "Transforms that turn and bend, by name"
     A = _albumentations()
     edge = dict(border_mode=cv2.BORDER_REFLECT_101)
     turn,lens = (-aug.rotate, aug.rotate), (-aug.distort, aug.distort)
     bend = dict(alpha=aug.elastic_alpha*size*.3, sigma=size*.04, approximate=True)
-    scale = 1/(1+aug.zoom), 1+aug.zoom
     return {
         'rotation':A.Rotate(limit=turn, p=aug.rotate_p, **edge),
         'elastic distortion':A.ElasticTransform(p=aug.geometry_p, **bend, **edge),
-        'optical distortion':A.OpticalDistortion(distort_limit=lens, p=aug.geometry_p, **edge),
-        'zoom':A.Affine(scale=scale, p=aug.zoom_p, **edge)}
+        'optical distortion':A.OpticalDistortion(distort_limit=lens, p=aug.geometry_p, **edge)}
 
 # %% ../nbs/00_data.ipynb #light-parts
 def _light(aug):
@@ -153,21 +152,42 @@ def _blurs(size, aug):
     radius = 1, max(2, round(aug.defocus*size))
     return blurs + [A.Defocus(radius=radius, alias_blur=(.1, .3), p=1)]*(aug.defocus>0)
 
+# %% ../nbs/00_data.ipynb #camera-parts
+def _camera(size, aug):
+    "What another camera, lamp or file does to a picture, by name"
+    A = _albumentations()
+    scale,quality = (1/(1+aug.zoom), 1+aug.zoom), (aug.jpeg, 100)
+    noise = aug.noise/4, aug.noise
+    parts = {
+        'zoom':A.Affine(scale=scale, p=aug.zoom_p, border_mode=cv2.BORDER_REFLECT_101),
+        **_light(aug),
+        'blur':A.OneOf(_blurs(size, aug), p=aug.blur_p),
+        'Gaussian noise':A.GaussNoise(std_range=noise, per_channel=False, p=aug.noise_p),
+        'JPEG':A.ImageCompression(quality_range=quality, p=aug.jpeg_p)}
+    if not aug.gamma: del parts['gamma']
+    return _used(parts)
+
+def _used(parts): return {name:part for name,part in parts.items() if part.p>0}
+
+def _one_of(parts):
+    "The same as one transform, which applies at most one of them"
+    share = sum(part.p for part in parts.values())
+    if share>1:
+        shares = ', '.join(f'{name} {part.p:g}' for name,part in parts.items())
+        raise ValueError(f'at most one of them is applied, so their shares must not exceed 1: '
+                         f'{shares}.')
+    name = 'one of ' + ', '.join(parts)
+    return {name:_albumentations().OneOf(list(parts.values()), p=share)} # each by its share
+
+
 # %% ../nbs/00_data.ipynb #augmentations
 def augmentations(
     pre:Preprocess, # for the image's size
     aug:Augment=Augment(), # strengths
 )->dict: # name -> albumentations transform with its probability; those never used are left out
-    "The training transforms by name: geometry, light, lens, sensor and file, in this order"
-    A = _albumentations()
-    noise,quality = (aug.noise/4, aug.noise), (aug.jpeg, 100)
-    parts = {
-        **_geometry(pre.size, aug), **_light(aug),
-        'blur':A.OneOf(_blurs(pre.size, aug), p=aug.blur_p),
-        'Gaussian noise':A.GaussNoise(std_range=noise, per_channel=False, p=aug.noise_p),
-        'JPEG':A.ImageCompression(quality_range=quality, p=aug.jpeg_p)}
-    if not aug.gamma: del parts['gamma']
-    return {name: part for name,part in parts.items() if part.p>0}
+    "The training transforms by name: geometry, then camera, light, lens, sensor and file"
+    camera = _camera(pre.size, aug)
+    return _used(_geometry(pre.size, aug)) | (_one_of(camera) if aug.one else camera)
 
 
 # %% ../nbs/00_data.ipynb #train-transform
@@ -183,15 +203,15 @@ def train_transform(
 
 # %% ../nbs/00_data.ipynb #paired-transform
 class PairedTransform:
-    "Two views of an image with one geometry: augmented in full, and without what spoils it"
+    "Two views of an image, turned and bent alike: augmented in full, and without what spoils it"
     def __init__(self,
         pre:Preprocess, # the same as the model's
         aug:Augment=Augment(), # strengths
     ):
         A,parts = _albumentations(),augmentations(pre, aug)
-        moves = _geometry(pre.size, aug).keys() & parts.keys()
+        moves = _used(_geometry(pre.size, aug))
         spoils = [part for name,part in parts.items() if name not in moves]
-        self.move = A.Compose([_resize(pre), *(parts[name] for name in parts if name in moves)])
+        self.move = A.Compose([_resize(pre), *moves.values()])
         self.spoil = A.Compose([*spoils, *_to_tensor(pre)])
         self.keep = A.Compose(_to_tensor(pre))
     def set_random_seed(self,
