@@ -159,6 +159,8 @@ def _ladder_chapter(report, figure):
     intro = (f'Every image is disturbed in {ways} ways at several strengths. On average {accuracy} '
              f'of the answers are right then, and it claims {confidence}. '
              'What it claims should fall with what it gets right.')
+    unseen = report['ladders'].get('unseen')
+    if unseen: intro += f" Its training never showed {escape(' and '.join(unseen))}."
     caption = ('Left: disturbances. Right: noise as Song and Yan (2013) add it to images of mean '
                '128 and deviation 20.')
     return html_section(title, intro, figure('ladders', caption), _accuracy_table(report),

@@ -60,10 +60,13 @@ def _robustness_sentence(ladders):
     means,noise = ladders['means'],ladders['noise'][-1]
     worst = min(means, key=lambda name: means[name]['accuracy'])
     strongest = ladders['corruptions'][worst][-1]['accuracy']
+    unseen = ', '.join(f"{name} {means[name]['accuracy']:.0%}"
+                       for name in ladders.get('unseen') or ())
+    unseen = unseen and f' Disturbances its training never showed: {unseen}.'
     return (f"In disturbed pictures it is right on {ladders['mean']['accuracy']:.0%} on average; "
             f'{worst} hurts most ({strongest:.0%} at full strength). '
             f"In Song and Yan's strongest noise, {noise['db']} dB, {noise['accuracy']:.0%} are "
-            f"right and it claims {noise['confidence']:.0%}.")
+            f"right and it claims {noise['confidence']:.0%}.{unseen}")
 
 # %% ../../nbs/evaluation/07_summary.ipynb #fairness-sentence
 def _fairness_sentence(fairness, n):
