@@ -517,7 +517,7 @@ def lay_like(
     "An image in the position of another, as an `Overlap` names it"
     return np.rot90(image[:,::-1] if mirrored else image, turn)
 
-# %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
+# %% ../../nbs/datasets/06_leakage.ipynb #highest-of-rows
 def _rank(groups):
     "Which of its group each is, from 0; equal groups stand together, in order"
     return np.arange(len(groups)) - np.searchsorted(groups, groups)
@@ -529,6 +529,8 @@ def _highest(values, least, most):
     order = order[_rank(row[order])<most]
     return row[order], column[order]
 
+
+# %% ../../nbs/datasets/06_leakage.ipynb #lookalikes
 def _lookalikes(
     images, # N images
     least:float=.9, # correlation of the thumbnails
@@ -719,7 +721,7 @@ def _matches(
     queried,known = map(np.concatenate, zip(*found))
     return queried, known
 
-# %% ../../nbs/datasets/06_leakage.ipynb #votes
+# %% ../../nbs/datasets/06_leakage.ipynb #agreeing-matches
 def _share(shift): return (1 - abs(shift)/_FINE).clip(0).prod(1)
 
 def _agreeing(pair, shift, half, votes, least):
@@ -734,6 +736,8 @@ def _may_agree(pair, votes):
     bucket = (pair*2654435761>>8)%2**22
     return np.bincount(bucket, minlength=2**22)[bucket]>=votes
 
+
+# %% ../../nbs/datasets/06_leakage.ipynb #votes
 def _vote(
     query:_Points, # matched points
     index:_Points, # the points they matched, in the same order
