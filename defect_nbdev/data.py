@@ -95,6 +95,7 @@ class Augment:
     noise:float=.06 # largest standard deviation of Gaussian noise, as a share of white
     noise_p:float=.3 # share of images
     blur:int=5 # largest kernel, pixels at size 224; scaled with the image
+    motion:float=1. # how often motion blur is taken where each other blur is taken once, 1 or more
     defocus:float=0. # largest radius of a lens out of focus, as a share of the side; a blur too
     blur_p:float=.2 # share of images with one of motion, Gaussian or median blur, or defocus
     zoom:float=0. # largest change of scale, as a share: .5 is two thirds to one and a half
@@ -115,8 +116,9 @@ AUGMENTS = {
         noise=.1, blur=23, defocus=.04, blur_p=.35, zoom=.5, zoom_p=.3,
         brightness=.3, contrast=.7, gamma=1., light_p=.2, jpeg=10, jpeg_p=.2),
     'robust':Augment(
-        one=True, geometry_p=.1, clahe_p=.05, noise=.12, noise_p=.12, blur=41, defocus=.05,
-        blur_p=.38, zoom=1., zoom_p=.15, brightness=.5, light_p=.1, jpeg=5, jpeg_p=.12)}
+        one=True, geometry_p=.1, clahe_p=.05, noise=.12, noise_p=.1, blur=41, motion=3.,
+        defocus=.05, blur_p=.45, zoom=1., zoom_p=.13, brightness=.5, light_p=.1,
+        jpeg=5, jpeg_p=.1)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
 def _geometry(size, aug):
@@ -144,13 +146,15 @@ def _light(aug):
 def _blurs(size, aug):
     "The blurs, one of which an image gets"
     A = _albumentations()
+    rest = 1/aug.motion
     kernel = max(3, int(aug.blur*size/224)//2*2 + 1) # odd
     blurs = [
-        A.MotionBlur(blur_limit=(3, kernel), p=1),
-        A.GaussianBlur(blur_limit=(3, kernel), sigma_limit=(.5, max(1, kernel/6)), p=1),
-        A.MedianBlur(blur_limit=(3, min(kernel, 9)), p=1)]
+        # a streak that is shifted would be bent where it meets the kernel's edge
+        A.MotionBlur(blur_limit=(3, kernel), allow_shifted=False, p=1),
+        A.GaussianBlur(blur_limit=(3, kernel), sigma_limit=(.5, max(1, kernel/6)), p=rest),
+        A.MedianBlur(blur_limit=(3, min(kernel, 9)), p=rest)]
     radius = 1, max(2, round(aug.defocus*size))
-    return blurs + [A.Defocus(radius=radius, alias_blur=(.1, .3), p=1)]*(aug.defocus>0)
+    return blurs + [A.Defocus(radius=radius, alias_blur=(.1, .3), p=rest)]*(aug.defocus>0)
 
 # %% ../nbs/00_data.ipynb #camera-parts
 def _camera(size, aug):
