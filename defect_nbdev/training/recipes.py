@@ -14,7 +14,6 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.models import find_model
 from .command import defect_train, option_defaults
-from .options import FREE_OPTIONS, read_run
 from ..datasets.splits import read_manifest, require_manifest
 
 # %% ../../nbs/training/09_recipes.ipynb #parse-recipe
@@ -79,6 +78,7 @@ def _stage_options(options, folders, imagenet):
 # %% ../../nbs/training/09_recipes.ipynb #check-stage
 def _check_stage(folder, options, manifest):
     "Raise if what was begun in a folder is another training than the recipe's"
+    from defect_nbdev.training.options import FREE_OPTIONS, read_run # slow: torch
     began,_ = read_run(folder/'run.json')
     found = FREE_OPTIONS | {'weights', 'teacher', 'pretrained'}   # by folders, which may move
     other = [k for k,v in options.items() if k not in found and v!=began.get(k)]

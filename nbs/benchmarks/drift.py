@@ -43,7 +43,7 @@ def make_table(values, labels=None):
     unknown = np.full(n, np.nan)
     columns = {name:np.asarray(values.get(name, unknown), float) for name in MEASURES}
     labels = ['']*n if labels is None else list(labels)
-    return Table(unknown, np.array(labels, object), columns)
+    return Table(unknown, np.array(labels, object), columns, np.ones(len(labels), int))
 
 
 def records_table(records):
