@@ -121,16 +121,18 @@ AUGMENTS = {
         jpeg=5, jpeg_p=.1)}
 
 # %% ../nbs/00_data.ipynb #geometry-parts
+def _used(parts): return {name:part for name,part in parts.items() if part.p>0}
+
 def _geometry(size, aug):
     "Transforms that turn and bend, by name"
     A = _albumentations()
     edge = dict(border_mode=cv2.BORDER_REFLECT_101)
     turn,lens = (-aug.rotate, aug.rotate), (-aug.distort, aug.distort)
     bend = dict(alpha=aug.elastic_alpha*size*.3, sigma=size*.04, approximate=True)
-    return {
+    return _used({
         'rotation':A.Rotate(limit=turn, p=aug.rotate_p, **edge),
         'elastic distortion':A.ElasticTransform(p=aug.geometry_p, **bend, **edge),
-        'optical distortion':A.OpticalDistortion(distort_limit=lens, p=aug.geometry_p, **edge)}
+        'optical distortion':A.OpticalDistortion(distort_limit=lens, p=aug.geometry_p, **edge)})
 
 # %% ../nbs/00_data.ipynb #light-parts
 def _light(aug):
@@ -157,6 +159,16 @@ def _blurs(size, aug):
     return blurs + [A.Defocus(radius=radius, alias_blur=(.1, .3), p=rest)]*(aug.defocus>0)
 
 # %% ../nbs/00_data.ipynb #camera-parts
+def _one_of(parts):
+    "The same as one transform, which applies at most one of them"
+    share = sum(part.p for part in parts.values())
+    if share>1:
+        shares = ', '.join(f'{name} {part.p:g}' for name,part in parts.items())
+        raise ValueError(f'at most one of them is applied, so their shares must not exceed 1: '
+                         f'{shares}.')
+    name = 'one of ' + ', '.join(parts)
+    return {name:_albumentations().OneOf(list(parts.values()), p=share)} # each by its share
+
 def _camera(size, aug):
     "What another camera, lamp or file does to a picture, by name"
     A = _albumentations()
@@ -169,19 +181,8 @@ def _camera(size, aug):
         'Gaussian noise':A.GaussNoise(std_range=noise, per_channel=False, p=aug.noise_p),
         'JPEG':A.ImageCompression(quality_range=quality, p=aug.jpeg_p)}
     if not aug.gamma: del parts['gamma']
-    return _used(parts)
-
-def _used(parts): return {name:part for name,part in parts.items() if part.p>0}
-
-def _one_of(parts):
-    "The same as one transform, which applies at most one of them"
-    share = sum(part.p for part in parts.values())
-    if share>1:
-        shares = ', '.join(f'{name} {part.p:g}' for name,part in parts.items())
-        raise ValueError(f'at most one of them is applied, so their shares must not exceed 1: '
-                         f'{shares}.')
-    name = 'one of ' + ', '.join(parts)
-    return {name:_albumentations().OneOf(list(parts.values()), p=share)} # each by its share
+    used = _used(parts)
+    return _one_of(used) if aug.one else used
 
 
 # %% ../nbs/00_data.ipynb #augmentations
@@ -190,8 +191,7 @@ def augmentations(
     aug:Augment=Augment(), # strengths
 )->dict: # name -> albumentations transform with its probability; those never used are left out
     "The training transforms by name: geometry, then camera, light, lens, sensor and file"
-    camera = _camera(pre.size, aug)
-    return _used(_geometry(pre.size, aug)) | (_one_of(camera) if aug.one else camera)
+    return _geometry(pre.size, aug) | _camera(pre.size, aug)
 
 
 # %% ../nbs/00_data.ipynb #train-transform
@@ -212,11 +212,9 @@ class PairedTransform:
         pre:Preprocess, # the same as the model's
         aug:Augment=Augment(), # strengths
     ):
-        A,parts = _albumentations(),augmentations(pre, aug)
-        moves = _used(_geometry(pre.size, aug))
-        spoils = [part for name,part in parts.items() if name not in moves]
-        self.move = A.Compose([_resize(pre), *moves.values()])
-        self.spoil = A.Compose([*spoils, *_to_tensor(pre)])
+        A = _albumentations()
+        self.move = A.Compose([_resize(pre), *_geometry(pre.size, aug).values()])
+        self.spoil = A.Compose([*_camera(pre.size, aug).values(), *_to_tensor(pre)])
         self.keep = A.Compose(_to_tensor(pre))
     def set_random_seed(self,
         seed:int, # of the next call

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.cli import progress_bar
 from ..core.verdicts import VERDICTS
-from ..data import AUGMENTS
+from ..data import AUGMENTS, Augment
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
 from ..datasets.layouts import evenly_spaced
 from .measurement import EvaluationData, ImageFiles
@@ -69,14 +69,15 @@ def _corruptions_of(aug):
     return {name for name,share in shown.items() if share}
 
 def unseen_corruptions(
-    training:dict, # the record in a model's config, with those it started from
+    config, # a `ModelConfig`: strengths of the last training, names of those it started from
 )->list|None: # names of CORRUPTIONS in their order; None where the record does not say
     "Which disturbances a training never showed"
-    seen = set()
-    while isinstance(training, dict):
-        if training.get('augment') not in AUGMENTS: return None
-        seen |= _corruptions_of(AUGMENTS[training['augment']])
-        training = training.get('weights')
+    if not config.augment: return None
+    seen,earlier = _corruptions_of(Augment(**config.augment)),config.training.get('weights')
+    while isinstance(earlier, dict):
+        if earlier.get('augment') not in AUGMENTS: return None
+        seen |= _corruptions_of(AUGMENTS[earlier['augment']])
+        earlier = earlier.get('weights')
     return [name for name in CORRUPTIONS if name not in seen]
 
 
@@ -108,7 +109,7 @@ def measure_ladders(
     keys = 'accuracy', 'confidence', 'ece'
     means = {name:{key:_mean_of(rows, key) for key in keys} for name,rows in corruptions.items()}
     mean = {key:_mean_of(means.values(), key) for key in keys}
-    unseen = unseen_corruptions(data.config.training)
+    unseen = unseen_corruptions(data.config)
     return {'corruptions':corruptions, 'means':means, 'mean':mean, 'noise':noise,
             'unseen':unseen and [name for name in unseen if name in names]}
 

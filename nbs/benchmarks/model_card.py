@@ -126,8 +126,8 @@ def describe_accuracy(metrics):
 Its mistakes: {describe_mistakes(per_class, metrics['confusion'])}."""
 
 
-def describe_cross_validation(results):
-    "Cross-validation in words"
+def describe_cross_validation(results, stages):
+    "Cross-validation in words; `stages` are the model's own recipe"
     if not results:
         return ('The recipe was not repeated on other folds, so how much the number moves from '
                 'split to split is not known for this network.')
@@ -135,7 +135,9 @@ def describe_cross_validation(results):
     n,right,corrupted_right = (sum(fold[name] for fold in folds)
                                for name in ('n', 'right', 'spoiled_right'))
     corrupted = corrupted_right/(results['copies']*n)
-    return (f'The same recipe on {len(folds)} grouped folds, each image judged once by a network '
+    same = results.get('recipe', stages)==stages
+    recipe = 'The same recipe' if same else 'A shorter recipe, which stands with the numbers,'
+    return (f'{recipe} on {len(folds)} grouped folds, each image judged once by a network '
             f'that never met its metal: **{right} of {n}** right, **{right/n:.2%}** '
             f"({interval(right, n, '.2%')}); of spoiled copies (one rung of the ladders each) "
             f'{corrupted:.1%}. By `nbs/benchmarks/cross_validation.py`.')
@@ -207,7 +209,8 @@ def model_card(name):
         judges=describe_judges(metrics), measured=describe_measurement(metrics, name),
         accuracy=describe_accuracy(metrics),
         chosen_epoch=describe_epoch(config.training),
-        cross_validation=describe_cross_validation(measured(f'cross_validation_{name}.json')),
+        cross_validation=describe_cross_validation(
+            measured(f'cross_validation_{name}.json'), read_json(folder/'recipe.json')['stages']),
         report='\n'.join(f'- {sentence}' for sentence in report['verdict']) if report else '',
         n_train=len(manifest.part('train')), n_validation=len(manifest.part('validation')),
         stages=describe_stages(folder/'recipe.json'), device=config.training['device'],
