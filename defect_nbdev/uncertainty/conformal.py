@@ -136,5 +136,6 @@ def fit_accept_floors(
              for own in (answers==c for c in range(p.shape[1]))]
     floors,promised = map(np.array, zip(*found))
     common,bound = _common_floor(top, wrong, sure, error)
-    return np.maximum(floors, common), promised, bound
+    least = math.floor(100*top[sure].min())/100 if sure.any() else 0. # no less sure one was tried
+    return np.maximum(floors, max(common, least)), promised, bound
 
