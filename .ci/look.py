@@ -2,8 +2,9 @@
 the dark: python .ci/look.py [--shots DIR] [--screen NAME]
 
 Wants _proc/_docs from .ci/site.py. Ends with an error that lists every page that complains in its
-console, is wider than the screen, lacks its theme, asks another host for something, lacks its
-search, or whose search does not find the focal loss; --shots keeps a picture of each page.
+console, is wider than the screen, lacks its theme or asks another host for something, and every
+folder whose first page has no search or one that does not find the focal loss; --shots keeps a
+picture of each page.
 """
 import argparse
 import shutil
@@ -47,7 +48,7 @@ def search(page, word='focal'):
     return []
 
 
-def look(page, url, name, messages):
+def look(page, url, name, messages, with_search):
     "Everything wrong with one page at one width"
     messages.clear()
     page.goto(url + name, wait_until='load')
@@ -56,7 +57,7 @@ def look(page, url, name, messages):
     bad = list(messages)
     if over or which: bad.append(f'wider than the screen: {", ".join(which) or over}')
     if not theme: bad.append('its theme has no colours')
-    return bad + search(page)
+    return bad + (search(page) if with_search else [])
 
 
 def open_page(browser, url, width, scheme):
@@ -85,13 +86,16 @@ def walk(docs, url, chromium, screens, shots):
     "Look at every page on every screen: (names, what is wrong)"
     from playwright.sync_api import sync_playwright
     names = sorted(o.relative_to(docs).as_posix() for o in docs.rglob('*.html'))
+    # all pages share one index: the first page of each folder searches it
+    firsts = {name.rpartition('/')[0]: name for name in reversed(names)}
     bad = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=['--no-sandbox'])
         for device, (width, scheme) in screens.items():
             page, messages = open_page(browser, url, width, scheme)
             for name in names:
-                bad += [f'{name}, {device}: {o}' for o in look(page, url, name, messages)]
+                found = look(page, url, name, messages, name in firsts.values())
+                bad += [f'{name}, {device}: {o}' for o in found]
                 if not shots: continue
                 page.goto(url + name)
                 shot = shots/f"{name.replace('/', '_')[:-5]}_{device}.png"

@@ -136,7 +136,7 @@ def describe_cross_validation(results, stages):
                                for name in ('n', 'right', 'spoiled_right'))
     corrupted = corrupted_right/(results['copies']*n)
     same = results.get('recipe', stages)==stages
-    recipe = 'The same recipe' if same else 'A shorter recipe, which stands with the numbers,'
+    recipe = 'The same recipe' if same else 'Another recipe, which stands with the numbers,'
     return (f'{recipe} on {len(folds)} grouped folds, each image judged once by a network '
             f'that never met its metal: **{right} of {n}** right, **{right/n:.2%}** '
             f"({interval(right, n, '.2%')}); of spoiled copies (one rung of the ladders each) "
