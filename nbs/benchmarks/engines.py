@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from common import json_beside, make_parser, median_and_range, package_versions, write_json
+from defect_nbdev.datasets.layouts import evenly_spaced
 from defect_nbdev.inference.command import read_pixels, read_split
 from defect_nbdev.inference.engines import EngineOutputs, compare_outputs, load_engine
 from defect_nbdev.inference.export import export_model, trial_images
@@ -80,8 +82,8 @@ def load_images(name, base, args):
     "Images of a model's training and validation"
     if not args.data: return Images()
     train,valid = read_split(name, args.data)
-    chosen = np.unique(np.linspace(0, len(valid)-1, min(args.judged, len(valid))).astype(int))
-    valid = [valid[i] for i in chosen]
+    chosen = evenly_spaced(len(valid), args.judged)
+    valid = replace(valid, samples=tuple(valid[i] for i in chosen))
     targets = np.array([base.classes.index(sample.label) for sample in valid])
     return Images(read_pixels(train, base.size), read_pixels(valid, base.size), targets)
 
