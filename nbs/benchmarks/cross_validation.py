@@ -2,12 +2,12 @@
 that never met its metal.
 
     python nbs/benchmarks/cross_validation.py neu-lite0 --data ../shared/neu-det \\
-        --imagenet lite0.pth
+        --imagenet imagenet
 
-Runs the recipe of a model once for each fold (`recipe.json` in its folder, or a shorter one given
-by --recipe), below runs/cv. Models whose recipes begin with the same stages (a teacher) run these
-once for each fold. The folds deal whole groups of images that show the same metal, as the model's
-own manifest has them; fold 0 is the one whose classes come closest to their share.
+Runs the recipe of a model once for each fold, below runs/cv; `--epochs lite0=12 neu-lite0=4` gives
+stages other epochs than the recipe has. Models whose recipes begin with the same stages (a teacher)
+run these once for each fold. The folds deal whole groups of images that show the same metal, as the
+model's own manifest has them; fold 0 is the one whose classes come closest to their share.
 Each fold's network, as its last epoch left it (no epoch is chosen by the images that judge),
 predicts the images it did not learn from, clean and corrupted (three copies, each by another level
 of datasets/09_corruptions). Its confidence is fitted on one half of these images' metal and tried
@@ -119,8 +119,7 @@ def run_fold(fold, name, manifest, args):
     start = time.time()
     write_manifest(out/'fold.json', manifest)
     # `evaluate` fits a confidence of its own, on other images
-    stages = [(stage, {**options, 'confidence':False})
-              for stage,options in read_recipe(args.recipe)]
+    stages = [(stage['name'], {**stage['options'], 'confidence':False}) for stage in args.stages]
     retrain(stages, args.data, out/'model', out/'fold.json', args.imagenet,
             shared=Path(args.work)/'stages'/f'fold{fold}')
     result = evaluate(out/'model'/'last', args.data, args.error)
@@ -134,11 +133,10 @@ def json_text(results):
 
 class Results:
     "The file that all folds of a model go to; it is read again, for others may write it meanwhile"
-    def __init__(self, name, error, recipe):
+    def __init__(self, name, error, stages):
         self.path = json_beside(__file__, f'cross_validation_{name}.json')
-        stages = read_json(recipe)['stages']
         self.empty = {'model':name, 'error':error, 'copies':COPIES, 'recipe':stages, 'folds':{}}
-        if read_json(self.path, self.empty).get('recipe')!=stages:
+        if read_json(self.path, self.empty)['recipe']!=stages:
             raise SystemExit(f'{self.path}: holds folds of another recipe; move it away first.')
 
     def part(self, results, fold):
@@ -159,19 +157,30 @@ def manifest_of(fold, folder, args):
     return fold_manifest(deal_folds(read_manifest(folder/'split.json'), args.folds), fold+1)
 
 
+def recipe_stages(model, epochs):
+    "A model's stages as its recipe.json holds them, some with other epochs (name -> number)"
+    stages = [{'name':name, 'options':options}
+              for name,options in read_recipe(find_model(model)/'recipe.json')]
+    if unknown := epochs.keys() - {stage['name'] for stage in stages}:
+        raise SystemExit(f"{model}: its recipe has no stage {', '.join(sorted(unknown))}.")
+    for stage in stages:
+        if stage['name'] in epochs: stage['options']['epochs'] = int(epochs[stage['name']])
+    return stages
+
+
 def parse_args():
     parser = make_parser(__doc__)
     parser.add_argument('model')
     parser.add_argument('--data', required=True)
     parser.add_argument('--imagenet')
-    parser.add_argument('--recipe', help="the model's own where none is given")
+    parser.add_argument('--epochs', nargs='*', default=[], help="STAGE=N, not the recipe's")
     parser.add_argument('--folds', type=int, default=5)
     parser.add_argument('--work', default='runs/cv')
     parser.add_argument('--error', type=float, default=.02)
     parser.add_argument('--only', type=int, nargs='*', help='these folds, or none')
     parser.add_argument('--random', action='store_true')
     args = parser.parse_args()
-    args.recipe = args.recipe or find_model(args.model)/'recipe.json'
+    args.stages = recipe_stages(args.model, dict(word.split('=') for word in args.epochs))
     return args
 
 
@@ -179,7 +188,7 @@ def main():
     args = parse_args()
     folder = find_model(args.model)
     name = folder.resolve().name
-    results = Results(name, args.error, args.recipe)
+    results = Results(name, args.error, args.stages)
     folds = list(range(args.folds)) if args.only is None else args.only
     for fold in [*folds, *['random']*args.random]:
         if results.has(fold): continue

@@ -14,7 +14,7 @@ from defect_nbdev.core.metrics import wilson_interval
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.splits import read_manifest
 from defect_nbdev.model import load_config
-from defect_nbdev.training.recipes import read_recipe
+from defect_nbdev.training.recipes import has_recipe, read_recipe
 
 TEMPLATE = Template("""# $name
 
@@ -48,7 +48,8 @@ strips; all that show the same metal, under any shift and quarter turn, are on o
 ## Recipe
 
 `recipe.json` holds it; one command runs it again: `defect_retrain $name ../shared/neu-det --out \
-runs/again --imagenet FILE`. Its stages, with the options of `defect_train`:
+runs/again --imagenet FOLDER`, where the folder holds ImageNet weights under the names of the \
+backbones. Its stages, with the options of `defect_train`:
 
 $stages
 
@@ -126,8 +127,8 @@ def describe_accuracy(metrics):
 Its mistakes: {describe_mistakes(per_class, metrics['confusion'])}."""
 
 
-def describe_cross_validation(results, stages):
-    "Cross-validation in words; `stages` are the model's own recipe"
+def describe_cross_validation(results, is_own):
+    "Cross-validation in words; did the folds run the model's own recipe?"
     if not results:
         return ('The recipe was not repeated on other folds, so how much the number moves from '
                 'split to split is not known for this network.')
@@ -135,8 +136,7 @@ def describe_cross_validation(results, stages):
     n,right,corrupted_right = (sum(fold[name] for fold in folds)
                                for name in ('n', 'right', 'spoiled_right'))
     corrupted = corrupted_right/(results['copies']*n)
-    same = results.get('recipe', stages)==stages
-    recipe = 'The same recipe' if same else 'Another recipe, which stands with the numbers,'
+    recipe = 'The same recipe' if is_own else 'Another recipe, which stands with the numbers,'
     return (f'{recipe} on {len(folds)} grouped folds, each image judged once by a network '
             f'that never met its metal: **{right} of {n}** right, **{right/n:.2%}** '
             f"({interval(right, n, '.2%')}); of spoiled copies (one rung of the ladders each) "
@@ -199,7 +199,7 @@ def model_card(name):
     folder = find_model(name)
     config,manifest = load_config(folder),read_manifest(folder/'split.json')
     report,errors = measured(f'report_{name}.json'),read_json(folder/'confidence.json')['errors']
-    metrics = read_json(folder/'metrics.json')
+    metrics,folds = read_json(folder/'metrics.json'),measured(f'cross_validation_{name}.json')
     is_per_image = config.preprocess.normalize=='image'
     return TEMPLATE.substitute(
         name=name, backbone=config.backbone, n_classes=len(config.classes),
@@ -210,7 +210,7 @@ def model_card(name):
         accuracy=describe_accuracy(metrics),
         chosen_epoch=describe_epoch(config.training),
         cross_validation=describe_cross_validation(
-            measured(f'cross_validation_{name}.json'), read_json(folder/'recipe.json')['stages']),
+            folds, bool(folds) and has_recipe(folder, folds['recipe'])),
         report='\n'.join(f'- {sentence}' for sentence in report['verdict']) if report else '',
         n_train=len(manifest.part('train')), n_validation=len(manifest.part('validation')),
         stages=describe_stages(folder/'recipe.json'), device=config.training['device'],
