@@ -47,6 +47,7 @@ from common import strangers_among
 from defect_nbdev.core.weights import load_backbone_weights
 from defect_nbdev.datasets.synthetic import PAINTERS, make_steel
 from defect_nbdev.model import Backbone
+from defect_nbdev.train import native_precision
 
 SIDE = 128  # of a view, pixels
 TEACHER = 'tf_efficientnet_lite2'
@@ -345,6 +346,8 @@ def parse_arguments():
     parser.add_argument('--ema', type=float, default=.999)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=0, help='0: by how busy the machine is')
+    parser.add_argument('--precision', choices=('fp32', 'bf16'),
+                        help='of the arithmetic: bf16 where the processor multiplies it')
     parser.add_argument('--save_every', type=float, default=5., help='minutes')
     parser.add_argument('--log_every', type=int, default=50, help='steps')
     parser.add_argument('--measure_every', type=int, default=500, help='steps')
@@ -385,6 +388,7 @@ def draw_step(sources, rng, step, o):
 
 def main():
     o = parse_arguments()
+    o.precision = o.precision or native_precision('cpu')
     torch.set_num_threads(o.threads or 1)
     cv2.setNumThreads(1)
     torch.manual_seed(o.seed)
@@ -420,7 +424,10 @@ def main():
         rng = np.random.default_rng([o.seed, 1, step])
         x = draw_step(sources, rng, step, o)
         own = torch.from_numpy(rng.random((o.batch, 1, 1, 1)) < .5)
-        losses = distillation_losses(student(normalise_for_student(x, own)), teach(teacher, x),
+        with torch.autocast('cpu', torch.bfloat16, enabled=o.precision == 'bf16'):
+            predicted = student(normalise_for_student(x, own))
+            taught = teach(teacher, x)
+        losses = distillation_losses([p.float() for p in predicted], [t.float() for t in taught],
                                      stats)
         loss = total_loss(losses)
         if not torch.isfinite(loss):
