@@ -164,8 +164,14 @@ def recipe_stages(model, epochs):
     if unknown := epochs.keys() - {stage['name'] for stage in stages}:
         raise SystemExit(f"{model}: its recipe has no stage {', '.join(sorted(unknown))}.")
     for stage in stages:
-        if stage['name'] in epochs: stage['options']['epochs'] = int(epochs[stage['name']])
+        if stage['name'] in epochs: stage['options']['epochs'] = epochs[stage['name']]
     return stages
+
+
+def stage_epochs(word):
+    "(stage's name, number of epochs) of STAGE=N"
+    name,_,epochs = word.partition('=')
+    return name, int(epochs)
 
 
 def parse_args():
@@ -173,14 +179,15 @@ def parse_args():
     parser.add_argument('model')
     parser.add_argument('--data', required=True)
     parser.add_argument('--imagenet')
-    parser.add_argument('--epochs', nargs='*', default=[], help="STAGE=N, not the recipe's")
+    parser.add_argument('--epochs', nargs='*', type=stage_epochs, default=[], metavar='STAGE=N',
+                        help="not the recipe's")
     parser.add_argument('--folds', type=int, default=5)
     parser.add_argument('--work', default='runs/cv')
     parser.add_argument('--error', type=float, default=.02)
     parser.add_argument('--only', type=int, nargs='*', help='these folds, or none')
     parser.add_argument('--random', action='store_true')
     args = parser.parse_args()
-    args.stages = recipe_stages(args.model, dict(word.split('=') for word in args.epochs))
+    args.stages = recipe_stages(args.model, dict(args.epochs))
     return args
 
 
