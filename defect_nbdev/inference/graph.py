@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ..core.views import mean_logits
 from .engines import OUTPUTS
 from .torch_engine import TorchEngine
-from ..uncertainty.confidence import Confidence, accept_floors
+from ..uncertainty.confidence import SCORE_ROUNDING, Confidence, accept_floors
+from ..uncertainty.conformal import ROUNDING
 
 # %% ../../nbs/inference/04_graph.ipynb #squared-distances
 def _squared_distances(x, means): return (x[:,None] - means).square().sum(2) # (B,C)
@@ -118,9 +119,9 @@ class PostProcess(nn.Module):
         self.novelty = NoveltyScore(confidence.novelty)
         self.calibrator = confidence.calibrator
         floors = accept_floors(confidence.accept_at, confidence.n_classes)
-        self.register_buffer('floors', torch.from_numpy(floors - 1e-6).float())
-        self.novelty_threshold = min(confidence.novelty_threshold + 1e-4, 3e38)
-        thresholds = np.minimum(confidence.thresholds, 2.) + 1e-6
+        self.register_buffer('floors', torch.from_numpy(floors - ROUNDING).float())
+        self.novelty_threshold = min(confidence.novelty_threshold + SCORE_ROUNDING, 3e38)
+        thresholds = np.minimum(confidence.thresholds, 2.) + ROUNDING
         self.register_buffer('thresholds', torch.from_numpy(thresholds).float())
 
 # %% ../../nbs/inference/04_graph.ipynb #postprocess-scores

@@ -200,7 +200,7 @@ def fit_novelty(
     kind:str, # one of NOVELTY_KINDS
     features=None, # (N,D) pooled, of learned images; 'energy' and 'maxprob' need none
     targets=None, # (N,) their classes
-    rank:int=128, # 'mahalanobis': directions with a variance of their own
+    rank:int=16, # 'mahalanobis': directions with a variance of their own
     bank:int=2000, # 'knn': most images remembered
     k:int=5, # 'knn': which neighbour counts
     seed:int=0, # 'knn': which images are remembered

@@ -31,8 +31,8 @@ from .service import SESSION, self_tests
 
 # %% ../../nbs/web/06_tabs.ipynb #examples
 EXAMPLES = ( # (what it shows, number of the piece)
-    ('Crazing', 13), ('Inclusion', 0), ('Patches', 0), ('Pitted', 0), ('Rolled-in Scale', 4),
-    ('Scratches', 2), ('strange', 18), ('too dark', 0))
+    ('Crazing', 1), ('Inclusion', 0), ('Patches', 0), ('Pitted', 0), ('Rolled-in Scale', 0),
+    ('Scratches', 2), ('strange', 12), ('too dark', 0))
 
 def example(
     number:int, # which of `EXAMPLES`

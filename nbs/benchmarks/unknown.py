@@ -15,9 +15,9 @@ The second trains a small network without one class, six times, and asks whether
 is unknown to it. scikit-image must be installed: the pictures in its package, and scikit-learn's,
 are the photographs and textures. What is measured goes into unknown.json beside this file, model
 after model and class after class; a run that was stopped goes on where it was. Models that are not
-named are forgotten; what was measured with other files, or another 01_model, uncertainty/06_fit or
-uncertainty/05_confidence, is measured again. The small networks can be kept in a folder, so that
-they are not trained again for that."""
+named are forgotten; what was measured with other files, or another 01_model,
+uncertainty/03_novelty, uncertainty/05_confidence or uncertainty/06_fit, is measured again. The
+small networks can be kept in a folder, so that they are not trained again for that."""
 import time
 from dataclasses import replace
 from functools import lru_cache
@@ -34,6 +34,7 @@ from accelerate.utils import set_seed
 import defect_nbdev.model
 import defect_nbdev.uncertainty.confidence
 import defect_nbdev.uncertainty.fit
+import defect_nbdev.uncertainty.novelty
 from common import (
     NEU_FOLDER, PHOTOGRAPHS_FOLDER, json_beside, make_parser, make_trainer, read_json,
     strangers_among, update_json,
@@ -57,7 +58,9 @@ from defect_nbdev.uncertainty.novelty import NOVELTY_KINDS, auroc, fit_novelty, 
 
 SIDE,SEEDS = 200,5 # of an unknown image, pixels, as NEU's; how often the known images are halved
 BOTH_LEVELS = 'mahalanobis','knn' # kinds that score a middle block and the last one, added
+RANKS = 8,16,32,64,128 # directions of Mahalanobis distances, to be compared
 NO_STEEL = 'all that is no steel'
+NO_STEEL_WITHOUT_OBJECTS = 'no steel, without objects'
 
 
 # Unknown images: functions of a random generator and a number, which give (200,200) or
@@ -280,6 +283,8 @@ class ScoreFitter:
     "Fits unknown-scores, which are functions of Outputs"
     def __init__(self, learned, targets, known):
         self.learned,self.targets,self.known = learned,targets,known
+        width,last = learned.embedding.shape[1],learned.blocks[-1].shape[1]
+        self.widths = width-last,last
 
     def fit(self, kind, features, **options):
         novelty = fit_novelty(kind, features(self.learned), self.targets, **options)
@@ -288,22 +293,23 @@ class ScoreFitter:
 
     def stored_scores(self):
         "kind -> a score that a model can store"
-        width,last = self.learned.embedding.shape[1],self.learned.blocks[-1].shape[1]
-        widths = width-last,last
-        return {kind:self.fit(kind, get_embedding, **({'widths':widths} if kind in BOTH_LEVELS
-                                                      else {}))
+        return {kind:self.fit(kind, get_embedding, **({'widths':self.widths}
+                                                      if kind in BOTH_LEVELS else {}))
                 for kind in NOVELTY_KINDS}
 
     def other_scores(self):
         """For comparison, Mahalanobis on features of length one: of each block, and of the last
-        with each other one, the sum of both in spreads of the known images"""
+        with each other one, the sum of both in spreads of the known images; and what is stored,
+        with fewer and more directions"""
         last = self.fit('mahalanobis', unit_block(-1))
         blocks = {f'block {k+1}':self.fit('mahalanobis', unit_block(k))
                   for k in range(len(self.learned.blocks)-1)}
         sums = {f'{name} + last':lambda outputs, score=score: score(outputs)+last(outputs)
                 for name,score in blocks.items()}
         plain = self.fit('mahalanobis', get_last_block)
-        return {'last, not of length one':plain, 'last':last, **blocks, **sums}
+        ranks = {f'{rank} directions':self.fit('mahalanobis', get_embedding, widths=self.widths,
+                                               rank=rank) for rank in RANKS}
+        return {'last, not of length one':plain, 'last':last, **blocks, **sums, **ranks}
 
 
 def fit_scores(learned, samples, classes, known):
@@ -335,7 +341,10 @@ def evaluate_score(score, known, others):
     "One score on known images, and on others, kind -> Outputs"
     own,labels = score(known.outputs),known.labels
     scores = {kind:score(outputs) for kind,outputs in others.items()}
-    scores[NO_STEEL] = np.concatenate([v for kind,v in scores.items() if kind not in GENERATED])
+    no_steel = {kind:v for kind,v in scores.items() if kind not in GENERATED}
+    scores[NO_STEEL] = np.concatenate(list(no_steel.values()))
+    scores[NO_STEEL_WITHOUT_OBJECTS] = np.concatenate(
+        [v for kind,v in no_steel.items() if kind not in OBJECTS])
     thresholds = []
     for fit,judged in halves(labels, known.groups):
         error = float(attainable_error(fit.sum(), .01))
@@ -451,7 +460,8 @@ def leave_out(label, train, valid, recipe, keep):
 
 def code_hashes():
     "Of the modules that decide what is measured"
-    modules = defect_nbdev.uncertainty.fit,defect_nbdev.uncertainty.confidence,defect_nbdev.model
+    modules = (defect_nbdev.uncertainty.fit, defect_nbdev.uncertainty.confidence,
+               defect_nbdev.uncertainty.novelty, defect_nbdev.model)
     return {Path(module.__file__).name:file_sha256(module.__file__) for module in modules}
 
 

@@ -1,6 +1,6 @@
 """What test-time views (`--views 4|8`) gain and cost.
 
-    python nbs/benchmarks/views.py --data ../shared/neu-det --photographs ../shared/photographs
+    python nbs/benchmarks/views.py
     python nbs/benchmarks/views.py --model neu-resnet50 --views 4 --only clean
 
 A model answers for the images that judged it, as they are (clean), each with one kind of corruption
@@ -20,7 +20,10 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from common import NEU_FOLDER, cpu_name, json_beside, make_parser, median_and_range, update_json
+from common import (
+    NEU_FOLDER, PHOTOGRAPHS_FOLDER, cpu_name, json_beside, make_parser, median_and_range,
+    update_json,
+)
 from defect_nbdev.core.images import read_image, resize_to
 from defect_nbdev.core.verdicts import VERDICTS
 from defect_nbdev.core.views import VIEWS
@@ -40,6 +43,8 @@ def spoiled(image, i, severity):
 
 def strangers(folder):
     "The first photograph of each kind"
+    if not Path(folder).is_dir():
+        raise SystemExit(f'{folder}: no photographs here; leave strangers out with --only.')
     kinds = sorted(place for place in Path(folder).iterdir() if place.is_dir())
     return [read_image(sorted(kind.iterdir())[0]) for kind in kinds]
 
@@ -49,7 +54,7 @@ def make_sets(args, samples):
     images = [sample.read() for sample in samples]
     found = {'clean':images}
     found['spoiled'] = [spoiled(image, i, args.severity) for i,image in enumerate(images)]
-    if args.photographs:
+    if 'strangers' in args.only:
         found['strangers'] = strangers(args.photographs)
     return {name:found[name] for name in args.only if name in found}
 
@@ -143,7 +148,8 @@ def main():
     parser = make_parser(__doc__)
     parser.add_argument('--model', default='neu-lite0')
     parser.add_argument('--data', default=NEU_FOLDER)
-    parser.add_argument('--photographs', help='folder with a folder for each kind of thing')
+    parser.add_argument('--photographs', default=PHOTOGRAPHS_FOLDER,
+                        help='folder with a folder for each kind of thing')
     parser.add_argument('--views', type=int, default=8, help='4 or 8')
     parser.add_argument('--only', nargs='+', default=['clean', 'spoiled', 'strangers'],
                         help='sets of images; clean is one of them')
