@@ -325,6 +325,7 @@ def make_loader(
     workers:int=0, # processes that prepare batches
     seed:int=0, # of the order
     weights=None, # chances to be drawn, one per image; see `balanced_weights`
+    collate=None, # makes a batch of a list of items; None for PyTorch's own way
 ): # a DataLoader of (images (B,3,H,W), targets (B,))
     "Batches from decoded images"
     import torch # slow: torch
@@ -338,7 +339,7 @@ def make_loader(
     return DataLoader(
         dataset, batch, num_workers=workers, persistent_workers=workers>0,
         worker_init_fn=_set_up_worker, pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(), **options)
+        generator=torch.Generator(), collate_fn=collate, **options)
 
 # %% ../nbs/00_data.ipynb #close-loader
 def close_loader(

@@ -47,7 +47,7 @@ def param_groups(
 )->list: # groups for an optimizer: for each learning rate weights, then norms and biases
     "Decay for weights, none for norms and biases; lower learning rates towards the stem"
     named = [(_depth(name), p) for name,p in model.named_parameters() if p.requires_grad]
-    top = 1 + max(depth for depth,_ in named if depth<math.inf)
+    top = 1 + max((depth for depth,_ in named if depth<math.inf), default=0)
     groups = {}
     for depth,p in named:
         rate = lr*layer_decay**(top - min(depth, top))
@@ -235,13 +235,21 @@ def step(self:Trainer,
     views,targets = self._augment_batch(x, y)
     with self.accelerator.accumulate(self.model):
         loss,logits = self.compute_loss(views, targets)
-        self.accelerator.backward(loss)
-        if self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        return self.optimise(loss, (logits.argmax(1)==y).sum())
+
+@patch
+def optimise(self:Trainer,
+    loss:Tensor, # scalar with gradient
+    right:Tensor, # how many answers of the batch are right
+)->tuple: # (loss, right), numbers
+    "The gradients of a batch, and a step of the optimizer where enough batches are there"
+    self.accelerator.backward(loss)
+    if self.accelerator.sync_gradients:
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
+    self.optimizer.step()
+    self.optimizer.zero_grad()
     # the one moment at which a GPU is waited for
-    loss,right = torch.stack([loss.detach().float(), (logits.argmax(1)==y).sum()]).tolist()
+    loss,right = torch.stack([loss.detach().float(), right.to(loss.device)]).tolist()
     if not math.isfinite(loss): raise FloatingPointError(self.divergence(loss))
     if self.accelerator.sync_gradients: self._end_step()
     return loss, int(right)
