@@ -19,7 +19,7 @@ from torchvision.ops import box_iou
 from ..data import AUGMENTS, Augment, Preprocess, make_loader
 from .head import DetectionHead, DetectionOutputs
 from .head import decode_boxes, make_detection_head
-from .loss import detection_loss, total_loss
+from .loss import TargetBatch, detection_loss, pad_targets, total_loss
 from .views import ViewConfig, ViewDataset, WholeDataset
 from .views import boxed_image, collate_views
 from ..model import ModelConfig, ScratchDetector
@@ -43,18 +43,15 @@ class DetectionModel(nn.Module):
 def first_box_hits(
     scores:Tensor, # (B,P,C) in [0,1]
     drawn:Tensor, # (B,P,4) pixels
-    targets, # of B `DetectionTarget`
-)->list: # of B bool
+    targets:TargetBatch, # of the same images
+)->Tensor: # (B,) bool
     "Is the most certain box of each image right?"
-    hits = []
-    for score,boxes,target in zip(scores, drawn, targets):
-        place,label = divmod(int(score.argmax()), score.shape[1])
-        if not len(target.boxes):
-            hits.append(bool(score[place,label]<.5))
-            continue
-        overlaps = box_iou(boxes[place][None], target.boxes)[0]
-        hits.append(bool(((overlaps>=.5) & (target.labels==label)).any()))
-    return hits
+    top,at = scores.flatten(1).max(1)
+    place,label = at//scores.shape[2], at%scores.shape[2]
+    first = drawn[torch.arange(len(at), device=at.device),place]
+    overlaps = torch.vmap(box_iou)(first[:,None], targets.boxes)[:,0]
+    right = (overlaps>=.5) & (targets.labels==label[:,None]) & targets.is_box
+    return torch.where(targets.is_box.any(1), right.any(1), top<.5)
 
 # %% ../../nbs/detection/06_train.ipynb #trainer
 class DetectionTrainer(Trainer):
@@ -88,8 +85,8 @@ def step(self:DetectionTrainer,
     with self.accelerator.accumulate(self.model):
         outputs,points,strides,drawn = self.detect(self.model, x)
         loss = total_loss(detection_loss(outputs, y, points, strides))
-        hits = first_box_hits(outputs.classes.detach().sigmoid(), drawn.detach(), y)
-        return self.optimise(loss, torch.tensor(sum(hits)))
+        hits = first_box_hits(outputs.classes.detach().sigmoid(), drawn.detach(), pad_targets(y))
+        return self.optimise(loss, hits.sum())
 
 # %% ../../nbs/detection/06_train.ipynb #trainer-validate
 @patch
@@ -101,7 +98,7 @@ def validate(self:DetectionTrainer)->tuple: # (loss, share of first boxes that a
             outputs,points,strides,drawn = self.detect(model, x)
             loss = total_loss(detection_loss(outputs, targets, points, strides))
         losses += [loss.item()]*len(targets)
-        hits += first_box_hits(outputs.classes.sigmoid(), drawn, targets)
+        hits += first_box_hits(outputs.classes.sigmoid(), drawn, pad_targets(targets)).tolist()
     return float(np.mean(losses)), float(np.mean(hits))
 
 # %% ../../nbs/detection/06_train.ipynb #head-config
