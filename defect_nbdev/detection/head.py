@@ -103,7 +103,8 @@ def make_detection_head(
 )->DetectionHead: # untrained
     "A head that fits a network"
     device = next(model.parameters()).device
-    with torch.no_grad(): levels = model.backbone.levels(torch.zeros(1, 3, size, size, device=device))
+    x = torch.zeros(1, 3, size, size, device=device)
+    with torch.no_grad(): levels = model.backbone.levels(x)
     chosen = pyramid_levels(levels, size)
     if len(chosen)<2:
         raise ValueError(f'the network has features of one stride only at {size} pixels; a '

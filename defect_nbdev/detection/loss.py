@@ -112,7 +112,7 @@ def distance_loss(
     logits:Tensor, # (M,4,K)
     distances:Tensor, # (M,4), strides
 )->Tensor: # (M,)
-    "Cross-entropy with the two bins beside each distance (distribution focal loss), mean over sides"
+    "Cross-entropy with the two bins beside a distance (distribution focal loss), mean over sides"
     last = logits.shape[-1]-1
     at = (distances-FIRST_BIN).clamp(0, last-1e-3)
     lower = at.long()

@@ -23,7 +23,7 @@ from .loss import TargetBatch, detection_loss, pad_targets, total_loss
 from .views import ViewConfig, ViewDataset, WholeDataset
 from .views import boxed_image, collate_views
 from ..model import ModelConfig, ScratchDetector
-from ..train import TrainConfig, Trainer, make_accelerator, native_precision
+from ..train import TrainConfig, Trainer, make_accelerator
 
 # %% ../../nbs/detection/06_train.ipynb #detection-model
 class DetectionModel(nn.Module):
