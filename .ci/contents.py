@@ -20,6 +20,7 @@ GROUPS = { # folder -> (heading, what a reader finds there)
     'uncertainty': ('Uncertainty', 'calibration, label sets, unknown-score (out-of-distribution)'),
     'explain': ('Explain', 'overlays, boxes and finer heatmaps'),
     'training': ('Training', 'options, distillation, checkpoints, recipes'),
+    'detection': ('Detection', 'defects as boxes: a head on the classifier, learned, measured'),
     'evaluation': ('Evaluation', 'everything that can be measured of a model'),
     'inference': ('Inference', 'engines, export, the inspector and its predictions'),
     'monitoring': ('Monitoring', 'every result kept, corrected and replayed; drift'),

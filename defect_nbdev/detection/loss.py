@@ -24,6 +24,7 @@ class DetectionTarget(NamedTuple):
     boxes:Tensor # (G,4) xmin, ymin, xmax, ymax, pixels
     labels:Tensor # (G,) class indices
     ignored:Tensor # (I,4) regions that teach nothing, pixels
+    contrast:Tensor=torch.tensor(0.) # of the image, from `log_contrast`; not learned, but seen
 
 class TargetBatch(NamedTuple):
     "The same of B images, filled up to the largest number of boxes"

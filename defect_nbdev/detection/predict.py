@@ -12,9 +12,10 @@ import torch
 from fastcore.basics import chunked
 from torch import Tensor
 
+from ..core.images import resize_to
 from ..data import eval_transform
 from .defects import FLOOR, find_defects
-from .head import DetectionHead, decode_boxes
+from .head import DetectionHead, decode_boxes, log_contrast
 from ..model import ModelConfig, ScratchDetector
 
 # %% ../../nbs/detection/07_predict.ipynb #detected
@@ -41,7 +42,9 @@ def detect_images(
     for chunk in chunked(images, batch):
         x = torch.stack([transform(image=image)['image'] for image in chunk])
         levels = model.backbone.levels(x.to(device, memory_format=torch.channels_last))
-        outputs,logits = head(levels), model.classify(levels[-1]).float().cpu()
+        contrast = torch.tensor([log_contrast(resize_to(image, side)) for image in chunk])
+        outputs = head(levels, contrast.to(device))
+        logits = model.classify(levels[-1]).float().cpu()
         boxes = decode_boxes(outputs.distances, *head.points(levels, side)).cpu().numpy()
         scores = outputs.classes.sigmoid().cpu().numpy()
         for image,score,box,answer in zip(chunk, scores, boxes, logits):

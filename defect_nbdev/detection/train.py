@@ -17,27 +17,40 @@ from torch import Tensor, nn
 from torchvision.ops import box_iou
 
 from ..data import AUGMENTS, Augment, Preprocess, make_loader
-from .head import DetectionHead, DetectionOutputs
+from .head import DetectionHead
 from .head import decode_boxes, make_detection_head
 from .loss import TargetBatch, detection_loss, pad_targets, total_loss
 from .views import ViewConfig, ViewDataset, WholeDataset
 from .views import boxed_image, collate_views
+from ..loss import distillation_loss
 from ..model import ModelConfig, ScratchDetector
 from ..train import TrainConfig, Trainer, make_accelerator
 
 # %% ../../nbs/detection/06_train.ipynb #detection-model
 class DetectionModel(nn.Module):
-    "A backbone and the head that reads it"
+    "A classifier and the head that reads its backbone"
     def __init__(self,
-        backbone:nn.Module, # a classifier's
+        classifier:ScratchDetector, # a trained one; changed if the backbone learns
         head:DetectionHead, # from `make_detection_head`
+        learns:bool=False, # the backbone learns as well
     ):
         super().__init__()
-        self.backbone,self.head = backbone,head
+        self.classifier,self.head,self.learns = classifier,head,learns
+        classifier.requires_grad_(False).eval()
+        classifier.backbone.requires_grad_(learns)
+    @property
+    def backbone(self): return self.classifier.backbone
+    def train(self, mode=True):
+        "Norms and dropout of the classifier stay as they are when it answers"
+        super().train(mode)
+        self.classifier.eval()
+        return self
     def forward(self,
         x:Tensor, # images (B,3,H,W), normalised
-    )->DetectionOutputs:
-        return self.head(self.backbone.levels(x))
+        contrast:Tensor, # (B,) of the images, from `log_contrast`
+    )->tuple: # (DetectionOutputs, logits (B,C) of the classifier)
+        levels = self.backbone.levels(x)
+        return self.head(levels, contrast), self.classifier.classify(levels[-1])
 
 # %% ../../nbs/detection/06_train.ipynb #first-box-hits
 def first_box_hits(
@@ -56,17 +69,27 @@ def first_box_hits(
 # %% ../../nbs/detection/06_train.ipynb #trainer
 class DetectionTrainer(Trainer):
     "Trains a `DetectionModel`; what it counts as right is the first box of an image"
+    classifier_teacher = None # the classifier as it was, where its backbone learns
+    def begin_epoch(self):
+        "Set the model and the sampler to where the training stands"
+        super().begin_epoch()
+        self.student.backbone.requires_grad_(self.student.learns).eval()
     def detect(self,
         model:DetectionModel, # in training, or its moving average
         x:Tensor, # images (B,3,H,W)
-    )->tuple: # (DetectionOutputs, points (P,2), strides (P,), drawn boxes (B,P,4))
-        "Answers for a batch, and the boxes they draw"
+        targets:list, # of B `DetectionTarget`
+    )->tuple: # (loss, DetectionOutputs, drawn boxes (B,P,4), classifier's logits (B,C))
+        "Answers for a batch, and what they cost"
         device,bf16 = self.accelerator.device.type,self.config.precision=='bf16'
         x = x.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, torch.bfloat16, enabled=bf16): outputs = model(x)
-        points,strides = self.grid(outputs, x.shape[-1])
-        return outputs, points, strides, decode_boxes(outputs.distances, points, strides)
-    def grid(self, outputs, side):
+        contrast = torch.stack([target.contrast for target in targets])
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            outputs,logits = model(x, contrast)
+        points,strides = self.grid(x.shape[-1])
+        loss = total_loss(detection_loss(outputs, targets, points, strides))
+        drawn = decode_boxes(outputs.distances.detach(), points, strides)
+        return loss, outputs, drawn, logits.float()
+    def grid(self, side):
         "The places of the head, computed once for each size"
         if getattr(self, '_grid', (None,))[0]!=side:
             head = self.student.head
@@ -83,10 +106,22 @@ def step(self:DetectionTrainer,
 )->tuple: # (loss, number of first boxes that are right)
     "One batch: a step of the optimizer, or a part of one"
     with self.accelerator.accumulate(self.model):
-        outputs,points,strides,drawn = self.detect(self.model, x)
-        loss = total_loss(detection_loss(outputs, y, points, strides))
-        hits = first_box_hits(outputs.classes.detach().sigmoid(), drawn.detach(), pad_targets(y))
+        loss,outputs,drawn,logits = self.detect(self.model, x, y)
+        if self.classifier_teacher is not None: loss = loss + self.distance_to_teacher(x, logits)
+        hits = first_box_hits(outputs.classes.detach().sigmoid(), drawn, pad_targets(y))
         return self.optimise(loss, hits.sum())
+
+@patch
+def distance_to_teacher(self:DetectionTrainer,
+    x:Tensor, # views (B,3,H,W)
+    logits:Tensor, # (B,C) of the classifier that learns
+)->Tensor: # scalar
+    "How far the classifier's answers are from what they were, weighted"
+    x = x.contiguous(memory_format=torch.channels_last)
+    bf16 = self.config.precision=='bf16'
+    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        wanted = self.classifier_teacher(x).float()
+    return self.config.teacher_share*distillation_loss(logits, wanted)
 
 # %% ../../nbs/detection/06_train.ipynb #trainer-validate
 @patch
@@ -95,17 +130,17 @@ def validate(self:DetectionTrainer)->tuple: # (loss, share of first boxes that a
     model,losses,hits = self.eval_model.eval(),[],[]
     for x,targets in self.valid_loader:
         with torch.no_grad():
-            outputs,points,strides,drawn = self.detect(model, x)
-            loss = total_loss(detection_loss(outputs, targets, points, strides))
+            loss,outputs,drawn,_ = self.detect(model, x, targets)
         losses += [loss.item()]*len(targets)
         hits += first_box_hits(outputs.classes.sigmoid(), drawn, pad_targets(targets)).tolist()
     return float(np.mean(losses)), float(np.mean(hits))
 
 # %% ../../nbs/detection/06_train.ipynb #head-config
-HEAD_CONFIG = TrainConfig(epochs=30, lr=1e-3, clip=10., ema=.998) # how a head learns
+HEAD_CONFIG = TrainConfig( # how a head learns, and a backbone with it
+    epochs=30, lr=1e-3, clip=10., ema=.998, teacher_share=2., layer_decay=.75)
 
 def make_trainer(
-    model:ScratchDetector, # trained; its backbone is not changed
+    model:ScratchDetector, # trained; a copy of it is used
     config:ModelConfig, # its config
     train:list, # of `BoxedImage` to learn from
     valid:list, # of `BoxedImage` to validate on
@@ -116,10 +151,10 @@ def make_trainer(
     batch:int=16, # views a step
     workers:int=0, # processes that prepare batches
     accelerator=None, # from `make_accelerator`; None for one of this process
+    backbone_learns:bool=False, # the backbone as well as the head
     **options, # of `DetectionHead`
 )->DetectionTrainer: # ready to `fit`
-    "A trainer for a new head on a frozen classifier"
-    training = replace(training, freeze=training.epochs)
+    "A trainer for a new head on a classifier"
     set_seed(training.seed)
     pre = replace(config.preprocess, size=size or config.preprocess.size)
     head = make_detection_head(model, pre.size, **options)
@@ -127,10 +162,13 @@ def make_trainer(
         return make_loader(data, batch, is_training, workers, training.seed, collate=collate_views)
     learned = loader(ViewDataset(train, pre, augment, views, training.seed), True)
     judged = loader(WholeDataset(valid, pre), False)
-    backbone = copy.deepcopy(model.backbone).requires_grad_(False)
-    detector = DetectionModel(backbone, head)
+    detector = DetectionModel(copy.deepcopy(model), head, backbone_learns)
     accelerator = accelerator or make_accelerator(config=training)
-    return DetectionTrainer(detector, learned, judged, training, accelerator=accelerator)
+    trainer = DetectionTrainer(detector, learned, judged, training, accelerator=accelerator)
+    if backbone_learns:
+        teacher = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
+        trainer.classifier_teacher = teacher.to(memory_format=torch.channels_last)
+    return trainer
 
 # %% ../../nbs/detection/06_train.ipynb #boxed-samples
 def boxed_samples(
