@@ -151,6 +151,9 @@ def learn_detector(
     **options, # of `make_trainer`: augment, views, batch, workers, width, depth, separable
 )->dict: # what is stored with the head
     "Train a detection head on a saved model's split; goes on from a checkpoint if there is one"
+    if options.get('backbone_learns'):
+        raise ValueError('a backbone that learns along makes another classifier, whose confidence '
+                         'and maps would have to be fitted again; leave backbone_learns out.')
     parts = divide_boxed(require_manifest(model), data, seed=training.seed)
     network,config = load_model(model)
     out = find_model(model) if out is None else Path(out)
