@@ -34,7 +34,7 @@ def shipped_model(
 
 # %% ../../nbs/core/04_models.ipynb #folder-hash
 MODEL_FILES = ('config.json', 'model.safetensors', 'confidence.json', 'confidence.safetensors',
-          'local.safetensors', 'quality.json')
+          'local.safetensors', 'detector.safetensors', 'quality.json')
 
 def folder_hash(
     folder, # of a saved model

@@ -69,13 +69,13 @@ def _target_scores(alignments, overlaps, chosen):
     "Alignments (…,G,P) of the chosen places, scaled to the best overlap of each box"
     alignments,overlaps = alignments*chosen, overlaps*chosen
     best = alignments.amax(-1, keepdim=True)
-    return alignments/(best+1e-9)*overlaps.amax(-1, keepdim=True)
+    return alignments/best.clamp(min=1e-30)*overlaps.amax(-1, keepdim=True)
 
 # %% ../../nbs/detection/01_assigner.ipynb #assign
 @torch.no_grad()
 def task_aligned_assign(
     scores:Tensor, # (B,P,C) in [0,1], what each place answers
-    predicted:Tensor, # (B,P,4) the box that each place draws, pixels
+    drawn:Tensor, # (B,P,4) the box that each place draws, pixels
     points:Tensor, # (P,2) from `anchor_points`
     strides:Tensor, # (P,) from `anchor_points`
     boxes:Tensor, # (B,G,4) the true ones, pixels; G is 1 or more
@@ -86,12 +86,12 @@ def task_aligned_assign(
     beta:float=6., # power of the overlap
 )->Assignment:
     "Give each box to the places that already answer for it best"
-    may = candidates(points, strides, boxes) & is_box[...,None]
+    is_candidate = candidates(points, strides, boxes) & is_box[...,None]
     # the floors let a box have places even if nobody answers for it yet
-    overlaps = torch.vmap(box_iou)(boxes, predicted).clamp(min=1e-3)*may
+    overlaps = torch.vmap(box_iou)(boxes, drawn).clamp(min=1e-3)*is_candidate
     of_class = labels[:,None].expand(-1, len(points), -1)
     own_scores = scores.clamp(min=1e-6).gather(2, of_class).mT
     alignments = own_scores**alpha * overlaps**beta
-    chosen = _one_box_each(_topk_mask(alignments, k) & may, overlaps)
+    chosen = _one_box_each(_topk_mask(alignments, k) & is_candidate, overlaps)
     score,index = _target_scores(alignments, overlaps, chosen).max(1)
     return Assignment(torch.where(chosen.any(1), index, -1), score)

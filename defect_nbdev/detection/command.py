@@ -24,16 +24,19 @@ def _print_epoch(row):
 # %% ../../nbs/detection/11_command.ipynb #fit
 def _fit(model, data, epochs, batch, workers, seed):
     import torch # slow
-    from defect_nbdev.detection.learn import learn_detector # slow: torch
+    from defect_nbdev.detection.learn import learn_detection_head # slow: torch
     from defect_nbdev.detection.train import HEAD_CONFIG # slow: torch
     from defect_nbdev.train import native_precision # slow: torch
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     training = replace(HEAD_CONFIG, epochs=epochs, seed=seed, precision=native_precision(device))
-    record = learn_detector(model, data, None, training, _print_epoch, batch=batch,
-                            workers=workers)
+    record = learn_detection_head(model, data, None, training, _print_epoch, batch=batch,
+                                  workers=workers)
     fitted_on = record['fitted_on']
     print(f"learned from {record['learned']} images; calibration and floor from "
           f"{fitted_on['images']} others")
+    if not record['is_calibrated']:
+        print(f"only {fitted_on['right']} boxes found there are right: scores are not calibrated; "
+              'a longer training may help')
 
 # %% ../../nbs/detection/11_command.ipynb #defect-detector
 @command
@@ -54,7 +57,8 @@ def defect_detector(
     if fit:
         check_out_folder(find_model(model))
         _fit(model, data, epochs, batch, workers, seed)
-    from defect_nbdev.detection.measure import detector_table, measure_detector # slow: torch
-    result = measure_detector(model, data)
+    from defect_nbdev.detection.measure import detector_table # slow: torch
+    from defect_nbdev.detection.measure import measure_detection_head # slow: torch
+    result = measure_detection_head(model, data)
     print(detector_table(result))
     if out: write_text(out, json.dumps(result, indent=1) + '\n')

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['STRIDES', 'FIRST_BIN', 'DETECTOR_FORMAT', 'DETECTOR_FILE', 'pyramid_levels', 'DetectionOutputs', 'log_contrast',
-           'DetectionHead', 'make_detection_head', 'decode_boxes', 'load_detection_head']
+           'DetectionHead', 'make_detection_head', 'decode_boxes', 'weights_fingerprint', 'load_detection_head']
 
 # %% ../../nbs/detection/02_head.ipynb #imports
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -23,7 +24,6 @@ from torch import Tensor, nn
 from ..core.models import find_model
 from ..core.weights import write_tensors
 from .assigner import anchor_points
-from ..explain.reader import network_fingerprint
 from ..model import ScratchDetector
 
 # %% ../../nbs/detection/02_head.ipynb #pyramid-levels
@@ -35,7 +35,7 @@ def pyramid_levels(
 )->tuple: # of indices, from fine to coarse
     "The last block of each stride of STRIDES"
     grids = [features.shape[-1] for features in levels]
-    found = [max((i for i,n in enumerate(grids) if n*stride>=side), default=0)
+    found = [max((i for i,n in enumerate(grids) if n>=side//stride), default=0)
              for stride in STRIDES]
     return tuple(dict.fromkeys(found))
 
@@ -57,13 +57,13 @@ def log_contrast(
 class DetectionHead(nn.Module):
     "Boxes and places of defects, from a backbone's features"
     def __init__(self,
-        channels, # of the levels it reads, from fine to coarse; two or three
+        channels, # of the levels it reads, two or three numbers, from fine to coarse
         n_classes:int, # C
-        levels, # which blocks of the backbone these are
+        levels, # which blocks of the backbone these are: indices, as many
         width:int=64, # channels of the head
         depth:int=2, # convolutions in each tower
         bins:int=17, # K: distances reach from -1 to K-2 strides
-        separable:bool=True, # convolutions at a ninth of the cost
+        separable:bool=True, # convolutions at an eighth of the cost
     ):
         super().__init__()
         conv = SeparableConvNormAct if separable else ConvNormAct
@@ -115,9 +115,11 @@ def make_detection_head(
     **options, # of `DetectionHead`: width, depth, bins, separable
 )->DetectionHead: # untrained
     "A head that fits a network"
-    device = next(model.parameters()).device
+    device,training = next(model.parameters()).device,model.training
     x = torch.zeros(1, 3, size, size, device=device)
+    model.eval() # norms must not learn from this
     with torch.no_grad(): levels = model.backbone.levels(x)
+    model.train(training)
     chosen = pyramid_levels(levels, size)
     if len(chosen)<2:
         raise ValueError(f'the network has features of one stride only at {size} pixels; a '
@@ -136,7 +138,9 @@ def decode_boxes(
     "The box that every place draws"
     bins = torch.arange(distances.shape[-1], dtype=distances.dtype, device=distances.device)
     reach = (distances.softmax(-1)*(bins+FIRST_BIN)).sum(-1)*strides[:,None]
-    return torch.cat([points-reach[...,:2], points+reach[...,2:]], -1)
+    near = points-reach[...,:2]
+    far = torch.maximum(points+reach[...,2:], near) # a side is never shorter than nothing
+    return torch.cat([near, far], -1)
 
 # %% ../../nbs/detection/02_head.ipynb #head-points
 @patch
@@ -152,6 +156,16 @@ def points(self:DetectionHead,
 DETECTOR_FORMAT = 1 # raised when an older version of this package could misread the file
 DETECTOR_FILE = 'detector.safetensors'
 
+def weights_fingerprint(
+    model:ScratchDetector, # in any precision
+)->str: # 16 hexadecimal digits, of all its weights
+    "Tells a network from every other"
+    sha256 = hashlib.sha256()
+    for name,tensor in sorted(model.state_dict().items()):
+        sha256.update(name.encode())
+        sha256.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return sha256.hexdigest()[:16]
+
 @patch
 def save(self:DetectionHead,
     folder, # the model's
@@ -160,7 +174,7 @@ def save(self:DetectionHead,
     record:dict=None, # how it was trained and what it is to be used with, plain JSON types
 ):
     "Write the head beside its model"
-    header = {'format':DETECTOR_FORMAT, 'network':network_fingerprint(model),
+    header = {'format':DETECTOR_FORMAT, 'network':weights_fingerprint(model),
               'classes':list(classes), 'levels':self.levels, 'options':self.options,
               'record':record or {}}
     tensors = {name:tensor.half() if tensor.is_floating_point() else tensor
@@ -168,7 +182,7 @@ def save(self:DetectionHead,
     write_tensors(Path(folder)/DETECTOR_FILE, tensors, {'detector':json.dumps(header)})
 
 # %% ../../nbs/detection/02_head.ipynb #read-detector
-_TRAIN_AGAIN = 'train it again with defect_localise --fit.'
+_TRAIN_AGAIN = 'train it again with defect_detector --fit.'
 
 def _read_detector(path):
     "(tensors, header), or a ValueError"
@@ -201,7 +215,7 @@ def load_detection_head(
     path = find_model(folder)/DETECTOR_FILE
     if not path.is_file(): return None,{}
     tensors,header = _read_detector(path)
-    if model is not None and header['network']!=network_fingerprint(model):
+    if model is not None and header.get('network')!=weights_fingerprint(model):
         raise ValueError(f'{path}: was trained on another network; {_TRAIN_AGAIN}')
     try: return _build_head(tensors, header)
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError):

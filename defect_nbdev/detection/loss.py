@@ -72,8 +72,8 @@ def inside_target(
 # %% ../../nbs/detection/03_loss.ipynb #matches
 class Matches(NamedTuple):
     "What the M places of a batch that learn a box shall answer"
-    image:Tensor # (M,) which image
-    place:Tensor # (M,) which place
+    image:Tensor # (M,) indices of images
+    place:Tensor # (M,) indices of places
     boxes:Tensor # (M,4) pixels
     labels:Tensor # (M,)
     scores:Tensor # (M,) in [0,1]

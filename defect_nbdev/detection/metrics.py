@@ -56,8 +56,8 @@ def mean_average_precision(
 # %% ../../nbs/detection/08_metrics.ipynb #box-hits
 class BoxHits(NamedTuple):
     "One image's boxes against the truth"
-    first:bool # the most probable box is right
-    any_box:bool # some box is right
+    first:bool # the most probable box lies on a defect, of whatever class
+    any_box:bool # some box does
     recalled:list # of bool, one for each true box: found by a box of its class
 
 def box_hits(

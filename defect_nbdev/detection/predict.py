@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.images import resize_to
 from ..data import eval_transform
-from .defects import FLOOR, find_defects
+from .defects import FLOOR, ScoreCalibration, find_defects
 from .head import DetectionHead, decode_boxes, log_contrast
 from ..model import ModelConfig, ScratchDetector
 
@@ -22,7 +22,7 @@ from ..model import ModelConfig, ScratchDetector
 class Detected(NamedTuple):
     "What was found in one image"
     defects:list # of `Defect`, most probable first; empty where nothing scores above the floor
-    evidence:float # the highest score of any place for any class, in [0,1]
+    evidence:float # the highest probability of any place for any class, in [0,1]
     logits:Tensor # (C,) of the classifier
 
 # %% ../../nbs/detection/07_predict.ipynb #detect-images
@@ -32,7 +32,8 @@ def detect_images(
     config:ModelConfig, # its config
     head:DetectionHead, # in eval mode, trained on it
     images, # iterable of uint8 images (H,W,3), of any sizes
-    floor:float=FLOOR, # lowest score of a defect, in [0,1]
+    calibration:ScoreCalibration=ScoreCalibration(), # from scores to probabilities
+    floor:float=FLOOR, # lowest probability of a defect, in [0,1]
     overlap:float=.6, # of boxes of one class, up to which they are two defects
     batch:int=16, # images at a time
 ): # generator of `Detected`, image by image
@@ -46,7 +47,7 @@ def detect_images(
         outputs = head(levels, contrast.to(device))
         logits = model.classify(levels[-1]).float().cpu()
         boxes = decode_boxes(outputs.distances, *head.points(levels, side)).cpu().numpy()
-        scores = outputs.classes.sigmoid().cpu().numpy()
+        scores = calibration(outputs.classes.sigmoid().cpu().numpy())
         for image,score,box,answer in zip(chunk, scores, boxes, logits):
             found = find_defects(score, box, side, config.classes, image.shape[:2], floor, overlap)
             yield Detected(found, float(score.max()), answer)

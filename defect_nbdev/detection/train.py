@@ -7,8 +7,6 @@ __all__ = ['HEAD_CONFIG', 'DetectionModel', 'first_box_hits', 'DetectionTrainer'
 
 # %% ../../nbs/detection/06_train.ipynb #imports
 import copy
-from dataclasses import replace
-
 import numpy as np
 import torch
 from accelerate.utils import set_seed
@@ -30,14 +28,14 @@ from ..train import TrainConfig, Trainer, make_accelerator
 class DetectionModel(nn.Module):
     "A classifier and the head that reads its backbone"
     def __init__(self,
-        classifier:ScratchDetector, # a trained one; changed if the backbone learns
+        classifier:ScratchDetector, # a trained one; changed if the backbone is trained
         head:DetectionHead, # from `make_detection_head`
-        learns:bool=False, # the backbone learns as well
+        train_backbone:bool=False, # the backbone learns as well
     ):
         super().__init__()
-        self.classifier,self.head,self.learns = classifier,head,learns
+        self.classifier,self.head,self.train_backbone = classifier,head,train_backbone
         classifier.requires_grad_(False).eval()
-        classifier.backbone.requires_grad_(learns)
+        classifier.backbone.requires_grad_(train_backbone)
     @property
     def backbone(self): return self.classifier.backbone
     def train(self, mode=True):
@@ -69,11 +67,12 @@ def first_box_hits(
 # %% ../../nbs/detection/06_train.ipynb #trainer
 class DetectionTrainer(Trainer):
     "Trains a `DetectionModel`; what it counts as right is the first box of an image"
-    classifier_teacher = None # the classifier as it was, where its backbone learns
+    classifier_teacher = None # the classifier as it was, where its backbone is trained
+    teacher_weight = 2. # of the distance to it, beside the loss of boxes
     def begin_epoch(self):
         "Set the model and the sampler to where the training stands"
         super().begin_epoch()
-        self.student.backbone.requires_grad_(self.student.learns).eval()
+        self.student.backbone.requires_grad_(self.student.train_backbone).eval()
     def detect(self,
         model:DetectionModel, # in training, or its moving average
         x:Tensor, # images (B,3,H,W)
@@ -121,7 +120,7 @@ def distance_to_teacher(self:DetectionTrainer,
     bf16 = self.config.precision=='bf16'
     with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
         wanted = self.classifier_teacher(x).float()
-    return self.config.teacher_share*distillation_loss(logits, wanted)
+    return self.teacher_weight*distillation_loss(logits, wanted)
 
 # %% ../../nbs/detection/06_train.ipynb #trainer-validate
 @patch
@@ -137,7 +136,16 @@ def validate(self:DetectionTrainer)->tuple: # (loss, share of first boxes that a
 
 # %% ../../nbs/detection/06_train.ipynb #head-config
 HEAD_CONFIG = TrainConfig( # how a head learns, and a backbone with it
-    epochs=30, lr=1e-3, clip=10., ema=.998, teacher_share=2., layer_decay=.75)
+    epochs=30, lr=1e-3, clip=10., ema=.998, layer_decay=.75)
+
+def _check_training(training, accelerator):
+    "Refuse what a detection head's training cannot do"
+    for name,off in (('mixup', 0.), ('grow', 1.), ('freeze', 0)):
+        value = getattr(training, name)
+        if value!=off: raise ValueError(f'{name} is {value}; a detection head is trained without.')
+    if accelerator.num_processes>1:
+        raise ValueError(f'{accelerator.num_processes} processes were started; a detection head '
+                         'is trained by one.')
 
 def make_trainer(
     model:ScratchDetector, # trained; a copy of it is used
@@ -147,25 +155,25 @@ def make_trainer(
     training:TrainConfig=HEAD_CONFIG, # the training's numbers
     augment:Augment=AUGMENTS['robust'], # how views are spoiled
     views:ViewConfig=ViewConfig(), # what views show
-    size:int|None=None, # side of the views, pixels; None for the model's
     batch:int=16, # views a step
     workers:int=0, # processes that prepare batches
     accelerator=None, # from `make_accelerator`; None for one of this process
-    backbone_learns:bool=False, # the backbone as well as the head
+    train_backbone:bool=False, # the backbone as well as the head
     **options, # of `DetectionHead`
 )->DetectionTrainer: # ready to `fit`
     "A trainer for a new head on a classifier"
+    accelerator = accelerator or make_accelerator(config=training)
+    _check_training(training, accelerator)
     set_seed(training.seed)
-    pre = replace(config.preprocess, size=size or config.preprocess.size)
+    pre = config.preprocess
     head = make_detection_head(model, pre.size, **options)
     def loader(data, is_training):
         return make_loader(data, batch, is_training, workers, training.seed, collate=collate_views)
     learned = loader(ViewDataset(train, pre, augment, views, training.seed), True)
     judged = loader(WholeDataset(valid, pre), False)
-    detector = DetectionModel(copy.deepcopy(model), head, backbone_learns)
-    accelerator = accelerator or make_accelerator(config=training)
+    detector = DetectionModel(copy.deepcopy(model), head, train_backbone)
     trainer = DetectionTrainer(detector, learned, judged, training, accelerator=accelerator)
-    if backbone_learns:
+    if train_backbone:
         teacher = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
         trainer.classifier_teacher = teacher.to(memory_format=torch.channels_last)
     return trainer

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.images import resize_to
 from ..core.views import VIEWS
 from ..data import AUGMENTS, Augment, Preprocess, augmentations, eval_transform
 
@@ -34,11 +35,12 @@ def boxed_image(
     boxes, # of `Box`
     classes, # names, in the model's order
 )->BoxedImage:
-    "An image with the boxes of the classes that are known"
+    "An image with its boxes; those of a class that is not known teach nothing"
+    def corners(chosen): return np.array([b[1:] for b in chosen], np.float32).reshape(-1, 4)
     known = [box for box in boxes if box.label in classes]
-    corners = np.array([box[1:] for box in known], np.float32).reshape(-1, 4)
+    foreign = [box for box in boxes if box.label not in classes]
     labels = np.array([list(classes).index(box.label) for box in known], int)
-    return BoxedImage(image, corners, labels, NOTHING)
+    return BoxedImage(image, corners(known), labels, corners(foreign))
 
 # %% ../../nbs/detection/05_views.ipynb #turn-boxes
 def turn_boxes(
@@ -76,6 +78,12 @@ def _cut_boxes(boxes, corner, scale, size):
     areas = [np.prod(b[:,2:]-b[:,:2], axis=1) for b in (cut, moved)]
     return cut, areas[0]/np.maximum(areas[1], 1e-9)
 
+def _keep_visible(item, left):
+    "An image where boxes of which little is left (G,) became regions that teach nothing"
+    is_defect = (left>=VISIBLE) & ((item.boxes[:,2:]-item.boxes[:,:2]).min(1)>=SMALLEST)
+    ignored = np.concatenate([item.ignored, item.boxes[~is_defect & (left>0)]])
+    return BoxedImage(item.image, item.boxes[is_defect], item.labels[is_defect], ignored)
+
 @patch
 def crop(self:BoxedImage,
     corner, # (x,y) of the upper left, pixels
@@ -88,11 +96,9 @@ def crop(self:BoxedImage,
     scale = np.array(size)/(part.shape[1], part.shape[0])
     how = cv2.INTER_AREA if scale.max()<1 else cv2.INTER_LINEAR
     cut,left = _cut_boxes(self.boxes, (x,y), scale, size)
-    is_defect = (left>=VISIBLE) & ((cut[:,2:]-cut[:,:2]).min(1)>=SMALLEST)
-    ignored = np.concatenate([_cut_boxes(self.ignored, (x,y), scale, size)[0],
-                              cut[~is_defect & (left>0)]])
+    old,old_left = _cut_boxes(self.ignored, (x,y), scale, size)
     image = cv2.resize(part, tuple(size), interpolation=how)
-    return BoxedImage(image, cut[is_defect], self.labels[is_defect], ignored)
+    return _keep_visible(BoxedImage(image, cut, self.labels, old[old_left>0]), left)
 
 # %% ../../nbs/detection/05_views.ipynb #random-crop
 def random_crop(
@@ -130,7 +136,7 @@ def match_grey(
     "Give an image the mean and the standard deviation of another"
     x = image.astype(np.float32)
     x = (x-x.mean())/max(x.std(), 1.)*like.std() + like.mean()
-    return x.clip(0, 255).astype(np.uint8)
+    return x.round().clip(0, 255).astype(np.uint8)
 
 def mosaic(
     items:list, # of four `BoxedImage`
@@ -140,32 +146,40 @@ def mosaic(
     "Four parts around a random point near the middle"
     x,y = (int(side*rng.uniform(.35, .65)) for _ in 'xy')
     fields = (0,0,x,y), (x,0,side,y), (0,y,x,side), (x,y,side,side)
-    canvas,placed = np.zeros((side,side,3), np.uint8),[]
+    canvas = np.zeros((side,side,3), np.uint8)
+    placed = []
     for item,(left,top,right,bottom) in zip(items, fields):
         part = random_crop(item, rng, (right-left, bottom-top), (.35, 1.))
         canvas[top:bottom,left:right] = match_grey(part.image, items[0].image)
         corner = np.array([left,top,left,top], np.float32)
         placed.append(part._replace(boxes=part.boxes+corner, ignored=part.ignored+corner))
-    joined = (np.concatenate([getattr(p, name) for p in placed])
-              for name in ('boxes', 'labels', 'ignored'))
-    return BoxedImage(canvas, *joined)
+    def join(name): return np.concatenate([getattr(part, name) for part in placed])
+    return BoxedImage(canvas, join('boxes'), join('labels'), join('ignored'))
 
 # %% ../../nbs/detection/05_views.ipynb #view-config
 @dataclass(frozen=True)
 class ViewConfig:
-    "How often a view is what"
-    whole:float=.4 # share that shows the whole image, in [0,1]
-    mosaic:float=.15 # share of mosaics
-    clean:float=.15 # share of parts without any defect, where an image has one; the rest are parts
+    "How often a view is what; the shares sum to 1 at most, the rest are parts of any kind"
+    whole:float=.4 # share of views of the whole image, in [0,1]
+    mosaic:float=.15 # share of mosaics, in [0,1]
+    clean:float=.15 # share of parts without any defect, where an image has one, in [0,1]
     area:tuple=(.1, 1.) # (least, most) share of an image that a part shows
     clean_area:tuple=(.1, .4) # the same of a part without a defect
+    def __post_init__(self):
+        total = self.whole+self.mosaic+self.clean
+        if not (min(self.whole, self.mosaic, self.clean)>=0 and total<=1):
+            raise ValueError(f'whole, mosaic and clean are {self.whole}, {self.mosaic} and '
+                             f'{self.clean}; give shares that sum to 1 at most.')
 
 def whole_view(
     item:BoxedImage, # any
     side:int, # of the view, pixels
 )->BoxedImage:
     "The whole image as a square"
-    return item.crop((0,0), item.image.shape[1::-1], (side,side))
+    (h,w),image = item.image.shape[:2],resize_to(item.image, side)
+    scale = np.array([side/w,side/h]*2, np.float32)
+    scaled = item._replace(image=image, boxes=item.boxes*scale, ignored=item.ignored*scale)
+    return _keep_visible(scaled, np.ones(len(item.boxes)))
 
 def random_view(
     items, # of `BoxedImage`, to choose from
@@ -189,7 +203,7 @@ def random_view(
     return random_crop(item, rng, size, config.area)
 
 # %% ../../nbs/detection/05_views.ipynb #spoiling
-def _spoiling(pre, augment):
+def _pixel_transforms(pre, augment):
     "Transforms that change pixels and leave them where they are"
     still = replace(augment, rotate_p=0., geometry_p=0., zoom_p=0.)
     return list(augmentations(pre, still).values())
@@ -206,7 +220,7 @@ class ViewDataset:
     ):
         import albumentations as A # slow
         self.items,self.config,self.seed,self.side = items,config,seed,pre.size
-        self.spoil = A.Compose(_spoiling(pre, augment))
+        self.spoil = A.Compose(_pixel_transforms(pre, augment))
         self.finish = eval_transform(pre)
     def __len__(self): return len(self.items)
     def __getitem__(self,

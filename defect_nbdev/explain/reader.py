@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READER_FORMAT', 'reader_levels', 'LocalReader', 'fine_evidence', 'lse_pooling_loss', 'teacher_loss',
            'ReaderTrainingData', 'feature_levels', 'collect_training_data', 'fit_reader', 'spread_of_classes',
-           'set_class_gains', 'learn_reader', 'network_fingerprint', 'load_reader']
+           'set_class_gains', 'learn_reader', 'load_reader']
 
 # %% ../../nbs/explain/04_reader.ipynb #imports
 import hashlib
@@ -324,10 +324,7 @@ def learn_reader(
 # %% ../../nbs/explain/04_reader.ipynb #fingerprint
 READER_FORMAT = 1 # raised when an older version of this package could misread the file
 
-def network_fingerprint(
-    model:ScratchDetector, # trained
-)->str: # 16 hexadecimal digits, of its last layer
-    "Tells trained networks apart"
+def _fingerprint(model):
     weight = model.head[-1].weight.detach().float().cpu().numpy()
     return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
 
@@ -339,7 +336,7 @@ def save(self:LocalReader,
     classes:tuple, # its classes, in order
 ):
     "Write `local.safetensors`"
-    header = {'format':READER_FORMAT, 'network':network_fingerprint(model), 'classes':list(classes),
+    header = {'format':READER_FORMAT, 'network':_fingerprint(model), 'classes':list(classes),
               'levels':self.levels, 'offset':self.offset, 'cuts':self.cuts, 'record':self.record}
     tensors = {name:tensor.half() for name,tensor in self.state_dict().items()}
     path = Path(folder)/'local.safetensors'
@@ -383,7 +380,7 @@ def load_reader(
     path = find_model(folder)/'local.safetensors'
     if not path.is_file(): return None
     tensors,header = _read_local(path)
-    if model is not None and header['network']!=network_fingerprint(model):
+    if model is not None and header['network']!=_fingerprint(model):
         raise ValueError(f'{path}: was fitted to another network; {_FIT_AGAIN}')
     try: return _build_reader(tensors, header)
     except (KeyError, RuntimeError, TypeError, ValueError, AttributeError):
