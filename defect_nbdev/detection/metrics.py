@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from ..datasets.boxes import Box
-from .defects import Defect
 from torchvision.ops import box_iou
 
 # %% ../../nbs/detection/08_metrics.ipynb #to-tensors

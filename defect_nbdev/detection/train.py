@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torchvision.ops import box_iou
 
-from ..data import AUGMENTS, Augment, Preprocess, make_loader
+from ..data import AUGMENTS, Augment, make_loader
 from .head import DetectionHead
 from .head import decode_boxes, make_detection_head
 from .loss import TargetBatch, detection_loss, pad_targets, total_loss
