@@ -47,7 +47,7 @@ def defect_detector(
     epochs:int=30, # with --fit: passes over the images
     batch:int=16, # with --fit: views a step
     workers:int=1, # with --fit: processes that prepare views
-    seed:int=0, # with --fit: of weights, views and division
+    seed:int=0, # with --fit: of weights and views
     out:str=None, # write the numbers to this file as JSON too
 ):
     "Train a model's detection head, and measure it against the boxes people drew"

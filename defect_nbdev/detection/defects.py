@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.special import expit, logit
 
 # %% ../../nbs/detection/04_defects.ipynb #defect
 class Defect(NamedTuple):
@@ -26,8 +27,7 @@ def log_odds(
     scores, # any shape, in [0,1]
 )->np.ndarray: # of the same shape, finite
     "Logarithm of a chance over its opposite"
-    clipped = np.clip(np.asarray(scores, float), 1e-6, 1-1e-6)
-    return np.log(clipped/(1-clipped))
+    return logit(np.clip(np.asarray(scores, float), 1e-6, 1-1e-6))
 
 class ScoreCalibration(NamedTuple):
     "How sure a score is; as it comes, it leaves scores as they are"
@@ -37,7 +37,7 @@ class ScoreCalibration(NamedTuple):
         scores, # any shape, in [0,1]
     )->np.ndarray: # of the same shape, in [0,1]
         "Probabilities that a box with that score is right"
-        return 1/(1+np.exp(-self.slope*log_odds(scores)-self.intercept))
+        return expit(self.slope*log_odds(scores)+self.intercept)
 
 # %% ../../nbs/detection/04_defects.ipynb #nms
 def non_maximum_suppression(

@@ -41,9 +41,10 @@ def detect_images(
     transform,side = eval_transform(config.preprocess),config.preprocess.size
     device = next(model.parameters()).device
     for chunk in chunked(images, batch):
-        x = torch.stack([transform(image=image)['image'] for image in chunk])
+        squares = [resize_to(image, side) for image in chunk]
+        x = torch.stack([transform(image=square)['image'] for square in squares])
         levels = model.backbone.levels(x.to(device, memory_format=torch.channels_last))
-        contrast = torch.tensor([log_contrast(resize_to(image, side)) for image in chunk])
+        contrast = torch.tensor([log_contrast(square) for square in squares])
         outputs = head(levels, contrast.to(device))
         logits = model.classify(levels[-1]).float().cpu()
         boxes = decode_boxes(outputs.distances, *head.points(levels, side)).cpu().numpy()

@@ -7,6 +7,7 @@ __all__ = ['HEAD_CONFIG', 'DetectionModel', 'first_box_hits', 'DetectionTrainer'
 
 # %% ../../nbs/detection/06_train.ipynb #imports
 import copy
+
 import numpy as np
 import torch
 from accelerate.utils import set_seed
