@@ -17,12 +17,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors import SafetensorError, safe_open
 from timm.layers import ConvNormAct, SeparableConvNormAct
 from torch import Tensor, nn
 
 from ..core.models import find_model
-from ..core.weights import write_tensors
+from ..core.weights import read_tensors, write_tensors
 from .assigner import anchor_points
 from ..model import ScratchDetector
 
@@ -181,22 +180,8 @@ def save(self:DetectionHead,
                for name,tensor in self.state_dict().items()}
     write_tensors(Path(folder)/DETECTOR_FILE, tensors, {'detector':json.dumps(header)})
 
-# %% ../../nbs/detection/02_head.ipynb #read-detector
+# %% ../../nbs/detection/02_head.ipynb #build-head
 _TRAIN_AGAIN = 'train it again with defect_detector --fit.'
-
-def _read_detector(path):
-    "(tensors, header), or a ValueError"
-    try:
-        with safe_open(path, 'pt') as f:
-            tensors = {name:f.get_tensor(name) for name in f.keys()}
-            header = json.loads((f.metadata() or {})['detector'])
-    except (SafetensorError, KeyError, ValueError):
-        raise ValueError(f'{path}: not a detection head of this package; '
-                         f'delete it, or {_TRAIN_AGAIN}') from None
-    if header.get('format')!=DETECTOR_FORMAT:
-        raise ValueError(f"{path}: has format {header.get('format')}, "
-                         f'this version reads {DETECTOR_FORMAT}; {_TRAIN_AGAIN}')
-    return tensors,header
 
 def _build_head(tensors, header):
     "A DetectionHead from what its file holds; errors of many kinds where the file is damaged"
@@ -214,7 +199,7 @@ def load_detection_head(
     "Read what `DetectionHead.save` wrote"
     path = find_model(folder)/DETECTOR_FILE
     if not path.is_file(): return None,{}
-    tensors,header = _read_detector(path)
+    tensors,header = read_tensors(path, 'detector', DETECTOR_FORMAT, 'detection head', _TRAIN_AGAIN)
     if model is not None and header.get('network')!=weights_fingerprint(model):
         raise ValueError(f'{path}: was trained on another network; {_TRAIN_AGAIN}')
     try: return _build_head(tensors, header)

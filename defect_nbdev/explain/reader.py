@@ -19,14 +19,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..core.cli import progress_bar
 from ..core.images import resize_to
 from ..core.models import find_model
 from ..core.views import stack_views
-from ..core.weights import write_tensors
+from ..core.weights import read_tensors, write_tensors
 from ..data import eval_transform
 from ..datasets.layouts import class_indices, evenly_spaced
 from .regions import BoxConfig
@@ -346,18 +345,9 @@ def save(self:LocalReader,
 _FIT_AGAIN = 'fit it again with defect_localise --fit.'
 
 def _read_local(path):
-    "(tensors, header), or a ValueError"
-    try:
-        with safe_open(path, 'pt') as f:
-            tensors = {name:f.get_tensor(name).float() for name in f.keys()}
-            header = json.loads((f.metadata() or {})['reader'])
-    except (SafetensorError, KeyError, ValueError):
-        raise ValueError(f'{path}: not a local reader of this package; '
-                         f'delete it, or {_FIT_AGAIN}') from None
-    if header.get('format')!=READER_FORMAT:
-        raise ValueError(f"{path}: has format {header.get('format')}, "
-                         f'this version reads {READER_FORMAT}; {_FIT_AGAIN}')
-    return tensors,header
+    "(tensors in single precision, header), or a ValueError"
+    tensors,header = read_tensors(path, 'reader', READER_FORMAT, 'local reader', _FIT_AGAIN)
+    return {name:tensor.float() for name,tensor in tensors.items()}, header
 
 # %% ../../nbs/explain/04_reader.ipynb #build-reader
 def _build_reader(tensors, header):
