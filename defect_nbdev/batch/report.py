@@ -15,18 +15,22 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell
 from ..core.page import headline_box, html_page, report_style
-from ..core.verdicts import VERDICTS, VERDICT_MEANINGS, VERDICT_WORDS
+from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
 
+def _told(facts):
+    "The verdicts that the page speaks of"
+    return told_verdicts({verdict:row['n'] for verdict,row in facts['verdicts'].items()})
+
 def _verdict_section(facts):
-    "Accepted, to review, unknown"
+    "Accepted, to review, unknown, without a defect"
     if not facts['images']: return ''
     rows = [[verdict_swatch(verdict) + VERDICT_WORDS[verdict],
              _count(facts, 'verdicts', verdict, 'n'),
              number_cell(facts, 'verdicts', verdict, 'share'), VERDICT_MEANINGS[verdict]]
-            for verdict,row in facts['verdicts'].items() if verdict or row['n']]
+            for verdict in _told(facts)]
     table = html_table(['verdict', 'images', 'share', 'meaning'], rows,
                        'Verdicts of the images that could be read')
     return html_section('What is decided, and what is left to do', '', verdict_svg(facts), table)
@@ -66,9 +70,10 @@ def _quality_section(facts):
     answers = count_words(sure, 'answer is', 'answers are')
     intro = (f'From left to right: from unsure to sure. {answers} at least '
              f'{(BINS-1)/BINS:.0%} sure.')
+    told = _told(facts)
     rows = [[escape(flag or 'nothing to remark'), *(_count(facts, 'quality', flag, key)
-             for key in ('n', *VERDICTS))] for flag in facts['quality']]
-    table = html_table(['remark', 'images', *(VERDICT_WORDS[v] for v in VERDICTS)], rows,
+             for key in ('n', *told))] for flag in facts['quality']]
+    table = html_table(['remark', 'images', *(VERDICT_WORDS[v] for v in told)], rows,
                        'Remarks about the pictures; one may carry several')
     chart = f'<div class="beside">{histogram_svg(facts)}{table}</div>'
     return html_section('How sure, and in which light', intro, chart)

@@ -23,7 +23,7 @@ from .files import file_key
 from ..core.files import write_atomic
 from ..core.images import BadImage
 from ..core.tables import TABLE_FORMATS, write_table
-from ..core.verdicts import VERDICT_WORDS
+from ..core.verdicts import NAMELESS, VERDICT_WORDS
 from ..inference.costs import choose_action
 from ..inference.inspector import Inspector
 from ..monitoring.table_columns import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
@@ -162,7 +162,7 @@ class Results:
         self._ledger_run = None # of these results in the ledger, which others may share
         asked = (mm_per_px is not None, costs is not None, costs is not None, heatmaps)
         self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked),
-                               inspector.views)
+                               inspector.views, inspector.detector is not None)
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(self.out)
         try: self.store = open_run(self.out, self.settings)
@@ -220,7 +220,7 @@ def to_inspection(
     record = outcome.record()
     record.update(defect_area(record, mm_per_px))
     if costs is not None:
-        action = choose_action(record['probabilities'], costs, record['verdict']=='unknown')
+        action = choose_action(record['probabilities'], costs, record['verdict'])
         record['action'],record['expected_cost'] = action
     return Inspection(path, record, outcome.image, time, key)
 
@@ -296,7 +296,7 @@ _COUNTED['unreadable'] = 'unreadable'
 class RunSummary(NamedTuple):
     "What came of a run, earlier parts of it included"
     counts:dict # a verdict, 'not judged' (the model has no confidence) or 'unreadable' -> files
-    labels:dict # class -> number of images whose answer it is
+    labels:dict # class -> number of images named so
     table:Path # the table
     report:Path|None=None # the report, if one was asked for
     @property
@@ -305,7 +305,8 @@ class RunSummary(NamedTuple):
     @property
     def status(self)->int: # exit code
         if not self.images: return 2
-        return int(self.counts.get('accept', 0)<sum(self.counts.values()))
+        decided = sum(self.counts.get(verdict, 0) for verdict in ('accept', 'clean'))
+        return int(decided<sum(self.counts.values()))
     def __str__(self): return '\n'.join(self._lines())
 
 # %% ../../nbs/batch/02_results.ipynb #run-summary-lines
@@ -332,7 +333,7 @@ def finish(self:Results,
     counts,labels = Counter(),Counter()
     def counted():
         for row in self.rows():
-            if row['status']=='ok': labels[row['label']] += 1
+            if row['status']=='ok' and row['verdict'] not in NAMELESS: labels[row['label']] += 1
             counts[_count_as(row)] += 1
             yield row
     table = self.out/f'results.{form}'

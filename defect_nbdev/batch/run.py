@@ -106,10 +106,13 @@ def side_by_side(
 def _print_error(text): print(text, file=sys.stderr, flush=True)
 
 # %% ../../nbs/batch/03_run.ipynb #open-results
+def _read_costs(costs, inspector):
+    return read_costs(costs, inspector.classes, inspector.detector is not None)
+
 @contextmanager
 def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, excel):
     "The results of a run, with the ledger they go to as well"
-    prices = costs and read_costs(costs, inspector.classes)
+    prices = costs and _read_costs(costs, inspector)
     with ExitStack() as stack:
         store = stack.enter_context(InspectionStore(ledger)) if ledger else None
         results = Results(inspector, out, heatmaps, mm_per_px, prices, store, excel)
@@ -180,7 +183,7 @@ def defect_inspect(
                    bits=bits)
     sign = excel_sign(format, excel, decimal_comma)
     if engine_cluster:
-        prices = costs and read_costs(costs, load_inspector(model).classes)
+        prices = costs and _read_costs(costs, load_inspector(model))
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, prices, report, _print_error, has_terminal(),
                                   sign, views)

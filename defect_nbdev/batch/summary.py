@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from .pictures import prediction_pictures
 from ..core.metrics import wilson_interval
 from ..core.tables import read_rows, table_columns
-from ..core.verdicts import VERDICT_WORDS
+from ..core.verdicts import NAMELESS, VERDICTS, VERDICT_WORDS, told_verdicts
 
 # %% ../../nbs/batch/05_summary.ipynb #read-number
 def _read_number(row, key, most=None):
@@ -59,7 +59,7 @@ def read_row(
     if label not in classes:
         raise ValueError(f"label is {label!r}; the classes are {', '.join(classes)}.")
     if verdict not in VERDICT_WORDS:
-        raise ValueError(f'verdict is {verdict!r}; there are accept, review, unknown, or none.')
+        raise ValueError(f'verdict is {verdict!r}; there are {", ".join(VERDICTS)}, or none.')
     return {**out, 'confidence':_read_share(row, 'confidence'), 'area':_read_share(row, 'area')}
 
 # %% ../../nbs/batch/05_summary.ipynb #summary
@@ -96,7 +96,7 @@ def _rank(row, good):
     "The list a row competes in, and by what: the smaller the worse"
     if row['verdict']=='unknown': return 'unknown',-(row['unknown_score'] or 0)
     if row['verdict']=='review': return 'review',row['confidence']
-    if row['label'] in good: return None,0
+    if row['verdict']=='clean' or row['label'] in good: return None,0
     return ('severe', row['label']),-row['area']
 
 # %% ../../nbs/batch/05_summary.ipynb #compete
@@ -122,7 +122,7 @@ def _count(self:Summary, row):
     self.by_class[label,verdict] += 1
     self.by_confidence[min(int(row['confidence']*BINS), BINS-1),verdict] += 1
     for flag in row['quality'] or ['']: self.by_quality[flag,verdict] += 1
-    if verdict!='unknown':
+    if verdict not in NAMELESS:
         for key in self.sums[label]: self.sums[label][key] += row[key]
     if row['milliseconds'] is not None:
         self.timed += 1
@@ -220,7 +220,7 @@ def summarise(
     return out
 
 # %% ../../nbs/batch/05_summary.ipynb #class-fact
-_NAMED = [verdict for verdict in VERDICT_WORDS if verdict!='unknown'] # verdicts that name a class
+_NAMED = [verdict for verdict in VERDICT_WORDS if verdict not in NAMELESS]
 
 @patch
 def _class_fact(self:Summary, name, defects):
@@ -302,9 +302,7 @@ def _verdict_words(facts):
     "How many images of each verdict"
     if not facts['images']: return 'No image could be read'
     counts = {verdict:row['n'] for verdict,row in facts['verdicts'].items()}
-    judged = not counts['']            # then the three verdicts are told even where there are none
-    words = [f'{counts[verdict]:,} {word}' for verdict,word in VERDICT_WORDS.items()
-             if counts[verdict] or (verdict and judged)]
+    words = [f'{counts[verdict]:,} {VERDICT_WORDS[verdict]}' for verdict in told_verdicts(counts)]
     return f"{count_words(facts['images'], 'image')}: {', '.join(words)}"
 
 # %% ../../nbs/batch/05_summary.ipynb #most-frequent
@@ -332,6 +330,7 @@ def headline(
     if not facts['files']: return ['Nothing was inspected: there was no file.']
     out,time = [_first_sentence(facts)],facts['time']
     good = sum(row['n'] for row in facts['classes'].values() if row['good'])
+    good += facts['verdicts']['clean']['n']
     if good: out.append(f"{count_words(good, 'image shows', 'images show')} no defect.")
     if facts['verdicts']['']['n']:
         out.append('This model has no fitted confidence, so it does not say which answers to '

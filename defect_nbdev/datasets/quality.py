@@ -20,7 +20,8 @@ from ..core.files import is_number, read_json, write_text
 from ..core.images import check_rgb, resize_to
 
 # %% ../../nbs/datasets/10_quality.ipynb #quality
-SIDE = 200 # of the square copy that light, focus and colour are measured on, pixels
+SIDE = 200 # of the square copy that light, focus and colour are measured on, pixels; never larger
+# than the image
 
 class Quality(NamedTuple):
     "What can be said of an image without knowing what it shows"
@@ -74,7 +75,8 @@ def measure(
 )->Quality: # of this image
     "Light, focus, colour and size of an image"
     height,width = check_rgb(image).shape[:2]
-    copy = resize_to(image, SIDE)
+    # enlarged, a sharp image would look blurred; below 16 pixels there is nothing far away
+    copy = resize_to(image, max(min(SIDE, height, width), 16))
     grey = cv2.cvtColor(copy, cv2.COLOR_RGB2GRAY)
     mean,std = cv2.meanStdDev(grey)
     return Quality(float(mean[0,0]), float(std[0,0]), _clipped(image), _sharpness(grey),

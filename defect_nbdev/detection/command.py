@@ -38,6 +38,17 @@ def _fit(model, data, epochs, batch, workers, seed):
         print(f"only {fitted_on['right']} boxes found there are right: scores are not calibrated; "
               'a longer training may help')
 
+# %% ../../nbs/detection/11_command.ipynb #refit
+ERROR = .01 # wished chance to miss the true class, as `defect_train` has it
+
+def _fit_confidence(model, data):
+    "Fit a model's confidence again, if it has one: with a head, clean metal is known"
+    from defect_nbdev.uncertainty.command import print_confidence # slow: torch
+    from defect_nbdev.uncertainty.fit import refit_confidence # slow: torch
+    if not (find_model(model)/'confidence.json').is_file(): return
+    print('confidence, fitted again with clean metal as known:')
+    print_confidence(*refit_confidence(model, data, error=ERROR), ERROR)
+
 # %% ../../nbs/detection/11_command.ipynb #defect-detector
 @command
 def defect_detector(
@@ -57,6 +68,7 @@ def defect_detector(
     if fit:
         check_out_folder(find_model(model))
         _fit(model, data, epochs, batch, workers, seed)
+        _fit_confidence(model, data)
     from defect_nbdev.detection.measure import detector_table # slow: torch
     from defect_nbdev.detection.measure import measure_detection_head # slow: torch
     result = measure_detection_head(model, data)

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['LEAST_RIGHT', 'DetectionParts', 'divide_boxed', 'known_boxes', 'fit_score_calibration', 'TileEvidence', 'cut_tiles',
-           'tile_evidence', 'calibrate_head', 'learn_detection_head']
+           'tile_evidence', 'calibrate_head', 'clean_limits', 'learn_detection_head']
 
 # %% ../../nbs/detection/09_learn.ipynb #imports
 import copy
 import json
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,16 +20,17 @@ from sklearn.linear_model import LogisticRegression
 
 from ..core.files import file_sha256, read_json, write_text
 from ..core.models import find_model
+from ..datasets.quality import fit_limits
 from ..datasets.splits import apply_manifest, deal_folds, require_manifest
 from .defects import ScoreCalibration, log_odds
 from .head import DetectionHead, weights_fingerprint
-from .metrics import clean_tiles, false_alarms_at_recall, match_defects
-from .metrics import tile_around
+from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
 from .train import HEAD_CONFIG, boxed_samples, make_trainer
 from ..model import load_model
 from ..train import TrainConfig
 from ..training.checkpoints import load_checkpoint, save_checkpoint
+from ..uncertainty.fit import CLEAN_SHARE, clean_parts
 
 # %% ../../nbs/detection/09_learn.ipynb #parts
 class DetectionParts(NamedTuple):
@@ -96,12 +98,11 @@ def _cut(image, tile): return np.ascontiguousarray(image[tile.ymin:tile.ymax,til
 def cut_tiles(
     sample, # a `Sample` with boxes
     classes, # names that the model knows
-    share:float=.4, # side of a tile, as a share of the image's shorter side: 80 of 200 pixels
 )->tuple: # (clean tiles, tiles around boxes, the boxes' classes)
     "An image's squares with and without a drawn defect"
     image,boxes = sample.read(),known_boxes(sample, classes)
-    side = round(share*min(image.shape[:2]))
-    clean = [_cut(image, tile) for tile in clean_tiles(sample.boxes, image.shape, side)]
+    side = round(CLEAN_SHARE*min(image.shape[:2]))
+    clean = list(clean_parts([sample]))
     defective = [_cut(image, tile_around(box, image.shape, side)) for box in boxes]
     return clean, defective, [box.label for box in boxes]
 
@@ -147,6 +148,13 @@ def calibrate_head(
                  'clean_tiles_called_defective':false_alarms}
     return {'calibration':list(calibration), 'is_calibrated':fitted is not None,
             'floor':float(calibration(floor)), 'recall':recall, 'fitted_on':fitted_on}
+
+# %% ../../nbs/detection/09_learn.ipynb #clean-limits
+def clean_limits(
+    samples, # of `Sample` with boxes
+): # `Limits`
+    "What images look like on which no defect is found"
+    return fit_limits(chain((sample.read() for sample in samples), clean_parts(samples)))
 
 # %% ../../nbs/detection/09_learn.ipynb #training-key
 CHECKPOINT_FILE,KEY_FILE = 'detector-training.safetensors','detector-training.json'
@@ -203,7 +211,8 @@ def learn_detection_head(
     trainer.fit(on_epoch=keep)
     head = _finished(trainer.eval_model.head, next(network.parameters()).device)
     record = {**key, 'learned':len(learned),
-              **calibrate_head(network, config, head, parts.held_out)}
+              **calibrate_head(network, config, head, parts.held_out),
+              'quality':clean_limits(parts.learned).to_dict()}
     head.save(out, network, config.classes, record)
     for name in (CHECKPOINT_FILE, KEY_FILE): (out/name).unlink(missing_ok=True)
     return record

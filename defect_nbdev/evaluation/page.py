@@ -10,7 +10,7 @@ import base64
 
 from ..core.html import escape, html_section, html_table, number_cell
 from ..core.page import headline_box, html_page, report_style
-from ..core.verdicts import VERDICTS
+from ..core.verdicts import CLASSIFIER_VERDICTS
 
 # %% ../../nbs/evaluation/08_page.ipynb #interval-cell
 def interval_cell(
@@ -69,7 +69,8 @@ def _probability_chapter(report, figure):
                         html_table(['', 'value'], rows), figure('reliability', caption))
 
 # %% ../../nbs/evaluation/08_page.ipynb #verdict-part
-_VERDICT_ACTIONS = dict(zip(VERDICTS, ('decides on its own', 'hands to a person', 'does not know')))
+_ACTIONS = 'decides on its own','hands to a person','does not know'
+_VERDICT_ACTIONS = dict(zip(CLASSIFIER_VERDICTS, _ACTIONS))
 
 def _verdict_part(report):
     "What a calibrated model does with the images"
@@ -106,7 +107,7 @@ def _selective_chapter(report, figure):
 _LEVEL_COLUMNS = {  # key -> (name, form)
     'accuracy':('right', '.1%'), 'confidence':('claims', '.1%'), 'ece':('ECE', '.1%'),
     'coverage':('set holds truth', '.1%'), 'set_size':('classes in set', '.2f'),
-    **{verdict:(verdict, '.0%') for verdict in VERDICTS}}
+    **{verdict:(verdict, '.0%') for verdict in CLASSIFIER_VERDICTS}}
 
 def _level_table(report, title, levels):
     "A row for each (name, path to its level) with every number that was measured"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..core.cli import progress_bar
-from ..core.verdicts import VERDICTS
+from ..core.verdicts import CLASSIFIER_VERDICTS
 from ..data import AUGMENTS, Augment
 from ..datasets.corruptions import CORRUPTIONS, NOISE_DB, corrupt, noise_sigma, noisy
 from ..datasets.layouts import evenly_spaced
@@ -27,7 +27,7 @@ def _measure_verdicts(verdicts, right):
     "The share of every verdict, and how often an accepted answer is right"
     accepted = verdicts=='accept'
     n,n_right = int(accepted.sum()),int(right[accepted].sum())
-    shares = {verdict:(verdicts==verdict).mean() for verdict in VERDICTS}
+    shares = {verdict:(verdicts==verdict).mean() for verdict in CLASSIFIER_VERDICTS}
     accuracy = share_with_interval('accepted_accuracy', n_right, n)
     return {**shares, 'accepted':n, 'accepted_right':n_right, **accuracy}
 

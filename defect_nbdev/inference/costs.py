@@ -12,6 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core.files import read_json
+from ..core.verdicts import NAMELESS
 from .prediction import Prediction
 
 # %% ../../nbs/inference/09_costs.ipynb #action-cost
@@ -26,20 +27,23 @@ def action_cost(
 def _is_cost(value): return type(value) in (int, float) and 0<=value<math.inf
 
 # %% ../../nbs/inference/09_costs.ipynb #explain-row
-def _explain_row(costs, action, classes):
+def _explain_row(costs, action, classes, finds_clean):
     "What is wrong with an action's costs, None if nothing"
     for label,value in costs[action].items():
-        if label not in (*classes, 'other', 'unknown'):
+        if label not in (*classes, 'other', *NAMELESS):
             return f"'{label}' is no class of this model; it knows {', '.join(classes)}."
         if not _is_cost(value): return f'{label} costs {value!r}; give a number, 0 or more.'
     for label in classes:
         if action_cost(costs, action, label) is None:
             return f"nothing is said for {label}; name it, or give 'other'."
+    if finds_clean and 'clean' not in costs[action]:
+        return "nothing is said for a surface without a defect; name it 'clean'."
 
 # %% ../../nbs/inference/09_costs.ipynb #check-costs
 def check_costs(
-    costs:dict, # action -> {class, 'other' or 'unknown' -> what it costs, 0 or more}
+    costs:dict, # action -> {class, 'other', 'unknown' or 'clean' -> what it costs, 0 or more}
     classes, # of the model
+    finds_clean:bool=False, # the model can say that there is no defect
 )->dict: # the same
     "Refuse a table that leaves a question open"
     is_table = isinstance(costs, dict) and all(isinstance(row, dict) for row in costs.values())
@@ -48,7 +52,7 @@ def check_costs(
         raise ValueError('a table of costs gives for each action what it costs by class, such as '
                          f'{example}.')
     for action in costs:
-        reason = _explain_row(costs, action, classes)
+        reason = _explain_row(costs, action, classes, finds_clean)
         if reason: raise ValueError(f"costs of '{action}': {reason}")
     return costs
 
@@ -56,28 +60,32 @@ def check_costs(
 def read_costs(
     path, # a JSON file
     classes, # of the model
+    finds_clean:bool=False, # the model can say that there is no defect
 )->dict: # checked
     "A table of costs from a file"
     if not Path(path).exists(): raise FileNotFoundError(f'{path}: no such file.')
     costs = read_json(path)
-    try: return check_costs(costs, classes)
+    try: return check_costs(costs, classes, finds_clean)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 # %% ../../nbs/inference/09_costs.ipynb #expected-cost
-def _expected_cost(probabilities, costs, action, unknown):
-    if not unknown:
+def _expected_cost(probabilities, costs, action, verdict):
+    if verdict not in NAMELESS:
         return sum(p*action_cost(costs, action, label) for label,p in probabilities.items())
-    if 'unknown' in costs[action]: return costs[action]['unknown']
+    if verdict in costs[action]: return costs[action][verdict]
+    if verdict=='clean':
+        raise ValueError(f"costs of '{action}': nothing is said for a surface without a defect; "
+                         "name it 'clean'.")
     return max(action_cost(costs, action, label) for label in probabilities)
 
 # %% ../../nbs/inference/09_costs.ipynb #choose-action
 def choose_action(
     probabilities:dict, # class -> probability, calibrated
     costs:dict, # see `check_costs`
-    unknown:bool=False, # the surface is of no class the model knows
+    verdict:str|None=None, # of the inspector; on 'unknown' and 'clean' no class counts
 )->tuple: # (action, its expected cost)
     "The action with the least expected cost"
-    expected = {action:_expected_cost(probabilities, costs, action, unknown) for action in costs}
+    expected = {action:_expected_cost(probabilities, costs, action, verdict) for action in costs}
     action = min(expected, key=expected.get)
     return action,expected[action]
 
@@ -87,4 +95,4 @@ def decide(self:Prediction,
     costs:dict, # see `check_costs`
 )->tuple: # (action, its expected cost)
     "The action with the least expected cost for this image"
-    return choose_action(self.probabilities, costs, self.verdict=='unknown')
+    return choose_action(self.probabilities, costs, self.verdict)

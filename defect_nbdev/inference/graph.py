@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from ..core.verdicts import VERDICTS
 from ..core.views import mean_logits
-from .engines import OUTPUTS
+from .engines import BOX_ROUNDING, OUTPUTS
 from .torch_engine import TorchEngine
 from ..uncertainty.confidence import SCORE_ROUNDING, Confidence, accept_floors
 from ..uncertainty.conformal import ROUNDING
@@ -147,6 +148,13 @@ def forward(self:PostProcess,
     verdicts = torch.where(scores>self.novelty_threshold, 2, unsure.long())
     return probs, sets, scores, verdicts
 
+# %% ../../nbs/inference/04_graph.ipynb #clean
+def _clean_where_empty(verdicts, scores, floor):
+    "Indices of verdicts (B,), 'clean' where no box's score (B,P,n) reaches the floor"
+    unknown,clean = VERDICTS.index('unknown'),VERDICTS.index('clean')
+    is_empty = scores.amax((1,2))<floor
+    return torch.where(is_empty & (verdicts!=unknown), clean, verdicts)
+
 # %% ../../nbs/inference/04_graph.ipynb #graph
 class ExportGraph(nn.Module):
     "All that is exported; its outputs have the names and the order of OUTPUTS"
@@ -155,18 +163,20 @@ class ExportGraph(nn.Module):
     ):
         super().__init__()
         self.network = copy.deepcopy(engine.network).cpu()
-        self.names = ['logits', 'probabilities', 'heatmaps']
-        self.postprocess = None
-        if engine.confidence is not None:
-            self.postprocess = PostProcess(engine.confidence)
-            self.names = list(OUTPUTS)
+        self.postprocess = None if engine.confidence is None else PostProcess(engine.confidence)
+        self.floor = engine.detector and engine.detector['floor'] - BOX_ROUNDING
+        absent = set() if self.postprocess else {'sets', 'unknown_score', 'verdict'}
+        if engine.detector is None: absent |= {'boxes', 'box_scores'}
+        self.names = [name for name in OUTPUTS if name not in absent]
     def forward(self,
         pixels:Tensor, # RGB (B,size,size,3) uint8
     )->tuple: # in the order of `names`
-        logits,embedding,maps = self.network(pixels)
+        logits,embedding,maps,*drawn = self.network(pixels)
         mean = mean_logits(logits)
-        if self.postprocess is None: return mean, mean.softmax(1), maps
-        return (mean, *self.postprocess(logits, embedding), maps)
+        if self.postprocess is None: return mean, mean.softmax(1), maps, *drawn
+        *found,verdicts = self.postprocess(logits, embedding)
+        if drawn: verdicts = _clean_where_empty(verdicts, drawn[1], self.floor)
+        return mean, *found, verdicts, maps, *drawn
 
 # %% ../../nbs/inference/04_graph.ipynb #input-sizes
 def _input_sizes(net, inputs, kind):

@@ -35,16 +35,18 @@ MAX_TINT = 16. # grey values between the channels that white balance leaves, for
 class Inspector(GetAttr):
     "An engine with everything around it that an image needs"
     # what is the engine's own
-    _default,_xtra = 'engine',['classes','scale','views','model','config','confidence']
+    _default = 'engine'
+    _xtra = ['classes','scale','views','detector','model','config','confidence']
     def __init__(self,
         engine:Engine, # what answers for pixels
         limits:Limits|None=None, # what a good image looks like; None for what the model learned
         bits:int|None=None, # that 16-bit pixels use, 8 to 16; None for those of the training
     ):
         self.engine,self.bits = engine,check_bits(bits) or engine.bits
-        limits = limits or _model_limits(engine)
-        self.grey = limits.colour_max<=.5 # it learned from grey images, so it gets nothing else
-        self.limits = limits._replace(colour_max=MAX_TINT) if self.grey else limits
+        general,clean = (limits, limits) if limits else _model_limits(engine)
+        self.grey = general.colour_max<=.5 # it learned from grey images, so it gets nothing else
+        own = {'colour_max':MAX_TINT} if self.grey else {}
+        self.limits,self.clean_limits = (each._replace(**own) for each in (general, clean))
     stream = predict_stream # many images, read ahead; its `inspector` is self
     @property
     def preprocess_hash(self)->str: # of how an image is prepared, 16 hexadecimal digits
@@ -59,9 +61,11 @@ class Inspector(GetAttr):
 
 # %% ../../nbs/inference/07_inspector.ipynb #model-limits
 def _model_limits(engine):
-    "Those that the model learned from its images, or else the general ones"
+    "What images a model learned, or else general limits; and the same of surfaces without a defect"
     learned = engine.meta.get('quality')
-    return Limits.from_dict(learned) if learned else Limits()._replace(side_min=engine.size/2)
+    limits = Limits.from_dict(learned) if learned else Limits()._replace(side_min=engine.size/2)
+    clean = (engine.detector or {}).get('quality')
+    return limits, Limits.from_dict(clean) if clean else limits
 
 # %% ../../nbs/inference/07_inspector.ipynb #prepared-image
 class PreparedImage(NamedTuple):
@@ -97,15 +101,22 @@ def prepare(self:Inspector,
     return PreparedImage(image, pixels, quality, milliseconds, _unused_depth(raw, self.bits))
 
 # %% ../../nbs/inference/07_inspector.ipynb #confidence-fields
-def _confidence_fields(outputs, i, classes, is_spoiled):
+def _confidence_fields(outputs, i, classes, needs_look):
     "Fields of a Prediction that only a confidence can fill, for image `i`"
     if outputs.verdicts is None: return {}
     likeliest_first = np.argsort(-outputs.probabilities[i], kind='stable')
     label_set = tuple(classes[k] for k in likeliest_first if outputs.sets[i][k])
     verdict = str(outputs.verdicts[i])
-    if is_spoiled and verdict=='accept': verdict = 'review'
+    if needs_look and verdict!='unknown': verdict = 'review'
     score = float(outputs.unknown_scores[i])
     return dict(verdict=verdict, label_set=label_set, unknown_score=score)
+
+# %% ../../nbs/inference/07_inspector.ipynb #disagreement
+def _disagreement(label, defects):
+    "A sentence for a name that no box bears out, in a list; an empty list if all is well"
+    shown = [*dict.fromkeys(d.label for d in defects or ())] # each once, the most probable first
+    if not shown or label in shown: return []
+    return [f"Name and boxes disagree: the name is {label}, the boxes show {' and '.join(shown)}."]
 
 # %% ../../nbs/inference/07_inspector.ipynb #to-prediction
 @patch
@@ -119,9 +130,12 @@ def to_prediction(self:Inspector,
     "What the engine says of an image, by names"
     probabilities = dict(zip(self.classes, outputs.probabilities[i].tolist()))
     label = max(probabilities, key=probabilities.get)
-    spoiled_by = flags(prepared.quality, self.limits)
-    warnings = describe_flags(prepared.quality, self.limits, prepared.depth)
     engine = self.engine
+    defects = engine.defects(outputs, i, prepared.image.shape[:2])
+    limits = self.clean_limits if defects==() else self.limits
+    spoiled_by = flags(prepared.quality, limits)
+    warnings = describe_flags(prepared.quality, limits, prepared.depth)
+    warnings += _disagreement(label, defects)
     return Prediction(
         label=label, confidence=probabilities[label], probabilities=probabilities,
         target=target or label, image=prepared.image,
@@ -129,8 +143,8 @@ def to_prediction(self:Inspector,
         milliseconds=prepared.milliseconds+milliseconds,
         flags=spoiled_by, warnings=tuple(warnings), cuts=engine.meta.get('cuts', {}),
         model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash, depth=prepared.depth,
-        views=engine.views,
-        **_confidence_fields(outputs, i, self.classes, bool(spoiled_by)))
+        views=engine.views, defects=defects,
+        **_confidence_fields(outputs, i, self.classes, bool(warnings)))
 
 # %% ../../nbs/inference/07_inspector.ipynb #predict-batch
 @patch

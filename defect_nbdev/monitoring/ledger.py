@@ -40,11 +40,11 @@ def to_csv(self:InspectionStore,
     **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
-    classes,views = {},1
+    classes,views,defects = {},1,False
     for row in self.inspections(**kwargs):
         classes.update(row['probabilities'])
-        views = max(views, row.get('views', 1))
-    names = [name for name in columns(classes, views=views) if name!='time']
+        views,defects = max(views, row.get('views', 1)),defects or 'defects' in row
+    names = [name for name in columns(classes, (), views, defects) if name!='time']
     rows = map(_to_row, self.inspections(**kwargs))
     return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES, excel)
 
@@ -99,7 +99,7 @@ def defect_ledger(
     limit:int=20, # how many to list, the newest first
     since:str=None, # list from this time on, as 2026-01-31 or 2026-01-31T06:00:00Z
     until:str=None, # list before this time
-    verdict:str=None, # list only accept, review or unknown
+    verdict:str=None, # list only accept, review, unknown or clean
     label:str=None, # list only this class of the model; with --correct, the right class
     csv:str=None, # write all of the listed kind into this table, without a limit
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark

@@ -91,7 +91,8 @@ def to_table(
         for column in MEASURES: values[column].append(_to_number(row, column, where))
         try: times.append(to_seconds(row.get('time')))
         except ValueError as e: raise ValueError(f'{where}: {e}') from None
-        labels.append(str(row.get('label') or ''))
+        is_clean = row.get('verdict')=='clean'
+        labels.append('no defect' if is_clean else str(row.get('label') or ''))
         views.append(np.nan_to_num(_to_number(row, 'views', where), nan=1))
     _check_columns(columns, name)
     values = {column:np.array(v, float) for column,v in values.items()}
@@ -110,7 +111,7 @@ def read_table(
         with open_store(source) as store: return read_table(store)
     name,columns = printable(source),set(table_columns(source))
     if columns: _check_columns(columns, name)
-    names = 'status','time','label','views',*MEASURES
+    names = 'status','time','label','verdict','views',*MEASURES
     return to_table(read_rows(source, names), name)
 
 # %% ../../nbs/monitoring/05_reference.ipynb #psi

@@ -76,25 +76,28 @@ def path_to_text(
 RECORD = ('label', 'confidence', 'verdict', 'label_set', 'unknown_score', 'probabilities', 'area',
           'boxes', 'quality', 'brightness', 'contrast', 'sharpness', 'width', 'height',
           'image_hash', 'model_hash', 'preprocess_hash', 'milliseconds')
-# what only an answer from several views of the image has
-SOME_RECORDS = ('views',)
+# what only an answer from several views of the image has, and what only a detection head finds
+SOME_RECORDS = ('views', 'defects')
 # what a run adds to a record, if it is asked to
 EXTRA_COLUMNS = ('mm2', 'action', 'expected_cost', 'heatmap')
 # for `write_table`: Parquet's type of each column that is no double
 COLUMN_TYPES = dict.fromkeys(
-    ('file', 'status', 'error', 'label', 'verdict', 'label_set', 'boxes', 'quality', 'image_hash',
-     'model_hash', 'preprocess_hash', 'time', 'heatmap', 'action', 'corrected', 'corrected_by',
-     'corrected_at'), 'string') | {'width':'int32', 'height':'int32', 'views':'int32', 'id':'int64'}
+    ('file', 'status', 'error', 'label', 'verdict', 'label_set', 'boxes', 'defects', 'quality',
+     'image_hash', 'model_hash', 'preprocess_hash', 'time', 'heatmap', 'action', 'corrected',
+     'corrected_by', 'corrected_at'), 'string')
+COLUMN_TYPES |= {'width':'int32', 'height':'int32', 'views':'int32', 'id':'int64'}
 
 def columns(
     classes, # of the model
     extra=(), # further columns
     views:int=1, # of each image, see `core.views`; more than one adds the column 'views'
+    defects:bool=False, # the model has a detection head, which fills the column 'defects'
 )->list: # of str
     "The columns of a table of inspections"
     probabilities = [f'p_{c}' for c in classes]
-    before,after = RECORD[:5],RECORD[6:] + SOME_RECORDS*(views>1)
-    return ['file', 'status', 'error', *before, *probabilities, *after, 'time', *extra]
+    some = [name for name,has in zip(SOME_RECORDS, (views>1, defects)) if has]
+    before,after = RECORD[:5],RECORD[6:]
+    return ['file', 'status', 'error', *before, *probabilities, *after, *some, 'time', *extra]
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #flatten-record
 _LISTS = ('label_set', 'quality')
@@ -107,7 +110,7 @@ def flatten_record(
     row = {k:v for k,v in record.items() if k!='probabilities'}
     row.update({f'p_{c}':p for c,p in record['probabilities'].items()})
     row.update({k:'; '.join(record[k]) for k in _LISTS})
-    row['boxes'] = _to_json(record['boxes'])
+    row.update({k:_to_json(record[k]) for k in ('boxes', 'defects') if k in record})
     return row
 
 # %% ../../nbs/monitoring/00_table_columns.ipynb #row-timestamp
@@ -158,5 +161,6 @@ def record_from_row(
     parsed = {'probabilities':probabilities, 'boxes':json.loads(row['boxes']),
               'label_set':_split_cell(row['label_set'], probabilities),
               'quality':row['quality'].split('; ') if row['quality'] else []}
-    record = {k:parsed[k] if k in parsed else row[k] for k in RECORD}
-    return record | {k:row[k] for k in SOME_RECORDS + EXTRA_COLUMNS if k in row}
+    if 'defects' in row: parsed['defects'] = json.loads(row['defects'])
+    names = *RECORD,*(k for k in SOME_RECORDS + EXTRA_COLUMNS if k in row)
+    return {k:parsed[k] if k in parsed else row[k] for k in names}

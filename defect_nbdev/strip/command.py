@@ -24,7 +24,7 @@ from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
 from .reader import open_strip
-from .scan import Scan, fit_thresholds, scan_strip
+from .scan import Scan, default_peak, fit_thresholds, scan_strip
 from .tiles import clean_classes
 
 # %% ../../nbs/strip/07_command.ipynb #summary
@@ -125,7 +125,8 @@ def _fit_reference(engine, reference, mm_per_px, per_m2, least, options):
 def _check_numbers(tile, peak, per_m2):
     "What the scan would take for something else"
     if tile is not None and tile<32: raise ValueError(f'tile is {tile}; give 32 pixels or more.')
-    if not 0<=peak<=1: raise ValueError(f'peak is {peak}; give a share of full evidence, 0 to 1.')
+    if peak is not None and not 0<=peak<=1:
+        raise ValueError(f'peak is {peak}; give a share of full evidence, 0 to 1.')
     if per_m2<0: raise ValueError(f'per_m2 is {per_m2}; give 0 or more.')
 
 # %% ../../nbs/strip/07_command.ipynb #defect-strip
@@ -149,7 +150,8 @@ def defect_strip(
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     clean:str=None, # the model's class that is no defect, if its name does not say so
     cut:float=.05, # least evidence of a cell that belongs to a defect, above 0 and up to 1
-    peak:float=.5, # least evidence at a defect's highest cell, from 0 to 1
+    peak:float=None, # least evidence at a defect's highest cell, from 0 to 1 (0.5); of a model with
+    # a detection head, least probability of a defect (its own floor)
     reference:str=None, # a strip of the same kind without defects, to set each class's peak by
     per_m2:float=.1, # false defects that may be left on a square metre of the reference
     along:str=None, # axis that runs along the coil, x or y (the longer one)
@@ -172,6 +174,7 @@ def defect_strip(
     if inspector.grey:
         strips = [strip.to_grey() for strip in strips]
     options = dict(tile=tile, overlap=overlap, cut=cut, clean=clean)
+    if peak is None: peak = default_peak(engine)
     if reference:
         peak,fitted = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
         more.update(fitted)
@@ -179,6 +182,6 @@ def defect_strip(
     folder = save_scan(scan, out, mm_per_px, format, sign,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)
-    knows_clean = reference or clean_classes(engine.classes, clean)
+    knows_clean = reference or engine.detector or clean_classes(engine.classes, clean)
     print(*_describe_scan(scan, mm_per_px, knows_clean), f'results in {folder}', sep='\n')
     return scan

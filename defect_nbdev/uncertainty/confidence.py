@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from safetensors.torch import load as load_tensors, save as save_tensors
 
 from ..core.files import write_atomic, write_text
-from ..core.verdicts import VERDICTS
+from ..core.verdicts import CLASSIFIER_VERDICTS
 from .calibration import Calibrator, fit_calibrator
 from .conformal import ROUNDING, attainable_error, conformal_quantile
 from .conformal import conformal_thresholds, fit_accept_floors, label_sets
@@ -46,7 +46,7 @@ def verdict(
     scores, # (N,) unknown-scores
     threshold:float, # the unknown-score above which an image is unknown
     accept_at=0., # least probability in [0,1] of an accepted answer: one, or (C,) one a class
-)->np.ndarray: # (N,) of VERDICTS
+)->np.ndarray: # (N,) of CLASSIFIER_VERDICTS
     "accept, review or unknown, for each image"
     p,sets = as_matrix(probs, 'probabilities'),np.asarray(sets, bool)
     s = as_vector(scores, len(p), 'scores')
@@ -54,7 +54,7 @@ def verdict(
         raise ValueError(f'the sets are {sets.shape}, the probabilities {p.shape}; '
                          'both need the same images and classes.')
     floors = accept_floors(accept_at, p.shape[1])
-    accept,review,unknown = VERDICTS
+    accept,review,unknown = CLASSIFIER_VERDICTS
     doubtful = (sets.sum(1)>1) | (p.max(1)<floors[p.argmax(1)]-ROUNDING)
     return np.where(s>threshold+SCORE_ROUNDING, unknown, np.where(doubtful, review, accept))
 
@@ -64,7 +64,7 @@ class ConfidenceResult(NamedTuple):
     probs:np.ndarray # (N,C) float64, calibrated
     sets:np.ndarray # (N,C) bool, the classes that cannot be excluded
     scores:np.ndarray # (N,) unknown-scores, spreads above the known images' median
-    verdicts:np.ndarray # (N,) of VERDICTS
+    verdicts:np.ndarray # (N,) of CLASSIFIER_VERDICTS
 
 # %% ../../nbs/uncertainty/05_confidence.ipynb #confidence
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ def _review_reason(prediction):
     others = [name for name in prediction.label_set if name!=prediction.label]
     if others: return f'It may also be {", ".join(others)}. Please decide.'
     if prediction.flags: return 'The picture is spoiled. Please look at the image.'
+    if prediction.warnings: return 'Its name and its boxes disagree. Please decide.'
     return 'It is not sure enough. Please look at the image.'
 
 # %% ../../nbs/web/02_components.ipynb #uncalibrated-reason
@@ -53,6 +54,8 @@ def reason(
     if verdict=='accept': return 'At the error rate promised, no other class is possible.'
     if verdict is None: return _uncalibrated_reason(prediction)
     if verdict=='review': return _review_reason(prediction)
+    if verdict=='clean':
+        return 'This surface is like those the model learned from, and nothing speaks for a defect.'
     return ('This surface is unlike those the model learned from, so its answer means little. '
             f'Of the classes it knows, {prediction.label} is nearest. Look at the image yourself.')
 
@@ -79,17 +82,22 @@ def _image_facts(prediction, name):
     return f'{start}{width}×{height} px, {prediction.milliseconds:.0f} ms'
 
 # %% ../../nbs/web/02_components.ipynb #verdict-card
+def _name_line(prediction):
+    "The name and how sure it is, in a list; nothing where there is no defect to name"
+    if prediction.verdict=='clean': return []
+    label = prediction.label
+    if prediction.verdict=='unknown': label = f'nearest: {label}'
+    return [P(label, Span(f' {prediction.confidence:.1%} sure', cls='sure'), cls='label')]
+
 def verdict_card(
     prediction:Prediction, # the answer
     name:str='', # of the image, as its sender calls it
 )->str: # HTML
     "The answer in words"
     verdict = prediction.verdict
-    label = f'nearest: {prediction.label}' if verdict=='unknown' else prediction.label
     warnings = [P(text, cls='warning') for text in prediction.warnings]
     return _card(verdict_class(verdict), VERDICT_SIGNS[verdict], VERDICT_TITLES[verdict],
-                 P(label, Span(f' {prediction.confidence:.1%} sure', cls='sure'), cls='label'),
-                 P(reason(prediction)), *warnings,
+                 *_name_line(prediction), P(reason(prediction)), *warnings,
                  P(_image_facts(prediction, name), cls='quiet'))
 
 # %% ../../nbs/web/02_components.ipynb #card-css
@@ -181,7 +189,8 @@ def interactive_page(
     name:str='', # of the image
 )->str: # an HTML document
     "Verdict and heatmap as one file with sliders"
-    title = f'{safe_name(name)}: {prediction.label}' if name else prediction.label
+    title = VERDICT_TITLES['clean'] if prediction.verdict=='clean' else prediction.label
+    if name: title = f'{safe_name(name)}: {title}'
     viewport = Meta(name='viewport', content='width=device-width, initial-scale=1')
     style = Style(Safe(f'{CARD_CSS} {VIEWER_CSS} {_PAGE_STYLE}'))
     viewer = _standalone(viewer_data(prediction, scale), 'viewer', VIEWER_JS)

@@ -41,7 +41,7 @@ from ..monitoring.table_columns import COLUMN_TYPES, columns, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import save_scan
 from ..strip.reader import open_strip
-from ..strip.scan import fit_thresholds, scan_strip
+from ..strip.scan import default_peak, fit_thresholds, scan_strip
 from ..strip.tiles import clean_classes
 from .components import refusal_card, strip_view, verdict_card, viewer_data
 from .server import WaitEstimate
@@ -234,6 +234,7 @@ GALLERY_SIZE = 200 # pictures of a batch
 # %% ../../nbs/web/04_service.ipynb #batch-picture
 def _caption(row):
     title = VERDICT_TITLES[row['verdict']].lower()
+    if row['verdict']=='clean': return f"{row['file']}: {title}"
     return f"{row['file']}: {row['label']} {row['confidence']:.0%}, {title}"
 
 # %% ../../nbs/web/04_service.ipynb #save-overlay
@@ -281,7 +282,7 @@ def save(self:_BatchRun):
                 'preprocessing hash':inspector.preprocess_hash}
     tables = [self.folder/'results.csv', self.folder/'results.parquet']
     for path,excel in zip(tables, (self.service.excel, '')):
-        names = columns(inspector.classes, views=inspector.views)
+        names = columns(inspector.classes, (), inspector.views, bool(engine.detector))
         write_table(path, self.rows, names, COLUMN_TYPES, excel)
     report = write_report(self.summary, self.folder/'report.html', settings=settings)
     return [str(path) for path in (*tables, report)]
@@ -348,8 +349,9 @@ def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress):
     def scan(part, peak, done):
         report = lambda rows: on_progress((done+rows)/total)
         return scan_strip(inspector.engine, part, tile, peak=peak, on_progress=report)
-    if reference is None: return scan(strip, .5, done=0)
-    thresholds = fit_thresholds(scan(reference, 0., done=0), mm_per_px)
+    if reference is None: return scan(strip, None, done=0)
+    least = default_peak(inspector.engine)
+    thresholds = fit_thresholds(scan(reference, 0., done=0), mm_per_px, least=least)
     return scan(strip, thresholds, done=reference.readable)
 
 # %% ../../nbs/web/04_service.ipynb #open-strip
@@ -406,7 +408,7 @@ def finish(self:_StripRun, scan, folder):
     save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash, **several)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
     files = [str(folder/name) for name in ('defects.csv', 'map.png', 'strip.json')]
-    knows_clean = bool(self.reference or clean_classes(engine.classes))
+    knows_clean = bool(self.reference or engine.detector or clean_classes(engine.classes))
     return StripProgress(1., json.dumps(strip_view(scan, mm)), rows, 'mm' if mm else 'px', files,
                          _describe_scan(scan, knows_clean))
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from ..core.faults import error_sentence
 from ..core.models import find_model, shipped_model
-from ..core.verdicts import VERDICT_TITLES, VERDICT_WORDS
+from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS
 from ..datasets.synthetic import make_steel
 from ..strip.synthetic import make_strip, place_defects
 from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
@@ -142,7 +142,7 @@ def _time_left(start, share):
     return f', about {max(1, round(seconds)):,} s left'
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-counts
-_COUNTED = ('accept', 'review', 'unknown', 'not judged', 'unreadable') # in this order
+_COUNTED = (*VERDICTS, 'not judged', 'unreadable') # in this order
 
 def _describe_counts(counts):
     counted = [key for key in _COUNTED if counts.get(key)]
@@ -159,9 +159,10 @@ def _batch_row(row):
     "A row of results for people"
     if row['status']!='ok':
         return [row['file'], 'Unreadable', '', None, None, '', None, row['error']]
-    return [row['file'], VERDICT_TITLES[row['verdict']], row['label'],
-            round(100*row['confidence'], 1), round(100*row['area'], 1), row['quality'],
-            round(row['milliseconds']), '']
+    named = row['label'],round(100*row['confidence'], 1)
+    if row['verdict']=='clean': named = '',None
+    return [row['file'], VERDICT_TITLES[row['verdict']], *named, round(100*row['area'], 1),
+            row['quality'], round(row['milliseconds']), '']
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-outputs
 def _batch_outputs(batch, start):
@@ -336,7 +337,7 @@ def strip_tab(
 def _thumbnail(item):
     "(picture, caption) of an answer"
     picture = Image.open(io.BytesIO(base64.b64decode(item.thumbnail.split(',')[1])))
-    label = item.record['label']
+    label = 'no defect' if item.record['verdict']=='clean' else item.record['label']
     return picture,f'{label} → {item.correction}' if item.correction else label
 
 # %% ../../nbs/web/06_tabs.ipynb #describe-answer
@@ -345,6 +346,7 @@ def _describe_answer(item):
     record,name = item.record,item.name.replace('`', '')
     correction = f' You said: **{item.correction}**.' if item.correction else ''
     verdict = VERDICT_TITLES[record['verdict']].lower()
+    if record['verdict']=='clean': return f'`{name}`: {verdict}.{correction}'
     return (f"`{name}`: the model said **{record['label']}** "
             f"({record['confidence']:.0%} sure, {verdict}).{correction}")
 
