@@ -22,15 +22,14 @@ def _print_epoch(row):
           f"{row['seconds']:.0f} s", flush=True)
 
 # %% ../../nbs/detection/11_command.ipynb #fit
-def _fit(model, data, epochs, batch, workers, seed):
+def _training(epochs, seed):
     import torch # slow
-    from defect_nbdev.detection.learn import learn_detection_head # slow: torch
     from defect_nbdev.detection.train import HEAD_CONFIG # slow: torch
     from defect_nbdev.train import native_precision # slow: torch
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    training = replace(HEAD_CONFIG, epochs=epochs, seed=seed, precision=native_precision(device))
-    record = learn_detection_head(model, data, None, training, _print_epoch, batch=batch,
-                                  workers=workers)
+    return replace(HEAD_CONFIG, epochs=epochs, seed=seed, precision=native_precision(device))
+
+def _print_fitted(record):
     fitted_on = record['fitted_on']
     print(f"learned from {record['learned']} images; calibration and floor from "
           f"{fitted_on['images']} others")
@@ -38,15 +37,22 @@ def _fit(model, data, epochs, batch, workers, seed):
         print(f"only {fitted_on['right']} boxes found there are right: scores are not calibrated; "
               'a longer training may help')
 
+def _fit(model, data, new_model, training, **options):
+    "Train a head on a model, or a head and a new model together"
+    from defect_nbdev.detection.learn import learn_detection_head # slow: torch
+    from defect_nbdev.detection.learn import learn_detector # slow: torch
+    if new_model is None:
+        return learn_detection_head(model, data, None, training, _print_epoch, **options)
+    return learn_detector(model, data, new_model, training, _print_epoch, **options)
+
 # %% ../../nbs/detection/11_command.ipynb #refit
 ERROR = .01 # wished chance to miss the true class, as `defect_train` has it
 
 def _fit_confidence(model, data):
-    "Fit a model's confidence again, if it has one: with a head, clean metal is known"
+    "Fit a confidence: with a head, clean metal is known"
     from defect_nbdev.uncertainty.command import print_confidence # slow: torch
     from defect_nbdev.uncertainty.fit import refit_confidence # slow: torch
-    if not (find_model(model)/'confidence.json').is_file(): return
-    print('confidence, fitted again with clean metal as known:')
+    print('confidence, fitted with clean metal as known:')
     print_confidence(*refit_confidence(model, data, error=ERROR), ERROR)
 
 # %% ../../nbs/detection/11_command.ipynb #defect-detector
@@ -55,6 +61,7 @@ def defect_detector(
     model:str, # a saved model's folder or a shipped model's name
     data:str, # folder with the images it was trained on, and their boxes
     fit:store_true=False, # train the detection head first, and store it beside the weights
+    new_model:str=None, # with --fit: train the backbone along, and write that new model here
     epochs:int=30, # with --fit: passes over the images
     batch:int=16, # with --fit: views a step
     workers:int=1, # with --fit: processes that prepare views
@@ -65,10 +72,14 @@ def defect_detector(
     if epochs<1: raise ValueError(f'epochs is {epochs}; give 1 or more.')
     if batch<2: raise ValueError(f'batch is {batch}; give 2 or more.')
     if out: check_out_file(out)
+    if new_model and not fit: raise ValueError('new_model is written with --fit only; give it too.')
     if fit:
-        check_out_folder(find_model(model))
-        _fit(model, data, epochs, batch, workers, seed)
-        _fit_confidence(model, data)
+        check_out_folder(new_model or find_model(model))
+        has_confidence = (find_model(model)/'confidence.json').is_file()
+        training = _training(epochs, seed)
+        _print_fitted(_fit(model, data, new_model, training, batch=batch, workers=workers))
+        model = new_model or model
+        if has_confidence: _fit_confidence(model, data)
     from defect_nbdev.detection.measure import detector_table # slow: torch
     from defect_nbdev.detection.measure import measure_detection_head # slow: torch
     result = measure_detection_head(model, data)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEAST_RIGHT', 'DetectionParts', 'divide_boxed', 'known_boxes', 'fit_score_calibration', 'TileEvidence', 'cut_tiles',
-           'tile_evidence', 'calibrate_head', 'clean_limits', 'learn_detection_head']
+           'tile_evidence', 'calibrate_head', 'clean_limits', 'learn_detection_head', 'learn_detector']
 
 # %% ../../nbs/detection/09_learn.ipynb #imports
 import copy
@@ -16,19 +16,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 
 from ..core.files import file_sha256, read_json, write_text
 from ..core.models import find_model
-from ..datasets.quality import fit_limits
+from ..data import eval_transform
+from ..datasets.layouts import evenly_spaced
+from ..datasets.quality import fit_limits, load_limits, save_limits
 from ..datasets.splits import apply_manifest, deal_folds, require_manifest
+from ..datasets.splits import write_manifest
 from .defects import ScoreCalibration, log_odds
 from .head import DetectionHead, weights_fingerprint
 from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
 from .train import HEAD_CONFIG, boxed_samples, make_trainer
-from ..model import load_model
-from ..train import TrainConfig
+from ..model import cell_offset, load_model, predict_batches, save_model
+from ..train import TrainConfig, evidence_scale
 from ..training.checkpoints import load_checkpoint, save_checkpoint
 from ..uncertainty.fit import CLEAN_SHARE, clean_parts
 
@@ -182,6 +186,31 @@ def _finished(head, device):
     return copy.deepcopy(head).half().float().to(device).eval()
 
 # %% ../../nbs/detection/09_learn.ipynb #learn
+def _train(network, config, parts, out, key, training, on_epoch, options):
+    "A `DetectionTrainer` that has trained to the end, from a checkpoint if there is one"
+    out.mkdir(parents=True, exist_ok=True)
+    _check_key(out, key)
+    learned,held_out = (boxed_samples(part, config.classes) for part in parts[:2])
+    trainer = make_trainer(network, config, learned, held_out, training, **options)
+    checkpoint = out/CHECKPOINT_FILE
+    if checkpoint.is_file(): load_checkpoint(trainer, checkpoint)
+    def keep(trainer, best):
+        save_checkpoint(trainer, checkpoint)
+        on_epoch(trainer.history[-1])
+    trainer.fit(on_epoch=keep)
+    return trainer
+
+def _save_head(head, network, config, parts, out, key):
+    "Calibrate a trained head and write it beside its model; what is stored with it"
+    device = next(network.parameters()).device
+    head = _finished(head, device)
+    record = {**key, 'learned':len(parts.learned),
+              **calibrate_head(network, config, head, parts.held_out),
+              'quality':clean_limits(parts.learned).to_dict()}
+    head.save(out, network, config.classes, record)
+    for name in (CHECKPOINT_FILE, KEY_FILE): (out/name).unlink(missing_ok=True)
+    return record
+
 def learn_detection_head(
     model, # a saved model's folder or a shipped model's name
     data, # folder with its images and their boxes
@@ -192,27 +221,50 @@ def learn_detection_head(
 )->dict: # what is stored with the head, plain JSON types
     "Train a detection head on a saved model's split; goes on from a checkpoint if there is one"
     if options.get('train_backbone'):
-        raise ValueError('a backbone that is trained along makes another classifier, whose '
-                         'confidence and maps would have to be fitted again; leave train_backbone '
-                         'out.')
+        raise ValueError('a backbone that is trained along makes another model; '
+                         'learn_detector writes it to a folder of its own.')
     network,config = load_model(model)
     parts = divide_boxed(require_manifest(model), data, config.preprocess.bits)
     out = find_model(model) if out is None else Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     key = _training_key(model, network, training, options)
-    _check_key(out, key)
-    learned,held_out = (boxed_samples(part, config.classes) for part in parts[:2])
-    trainer = make_trainer(network, config, learned, held_out, training, **options)
-    checkpoint = out/CHECKPOINT_FILE
-    if checkpoint.is_file(): load_checkpoint(trainer, checkpoint)
-    def keep(trainer, best):
-        save_checkpoint(trainer, checkpoint)
-        on_epoch(trainer.history[-1])
-    trainer.fit(on_epoch=keep)
-    head = _finished(trainer.eval_model.head, next(network.parameters()).device)
-    record = {**key, 'learned':len(learned),
-              **calibrate_head(network, config, head, parts.held_out),
-              'quality':clean_limits(parts.learned).to_dict()}
-    head.save(out, network, config.classes, record)
-    for name in (CHECKPOINT_FILE, KEY_FILE): (out/name).unlink(missing_ok=True)
-    return record
+    trainer = _train(network, config, parts, out, key, training, on_epoch, options)
+    return _save_head(trainer.eval_model.head, network, config, parts, out, key)
+
+# %% ../../nbs/detection/09_learn.ipynb #learn-detector
+def _new_config(config, network, held_out, key):
+    "The config of a classifier whose backbone has learned on"
+    images = [sample.read() for sample in held_out]
+    logits,_ = predict_batches(network, config.preprocess, images)
+    transform = eval_transform(config.preprocess)
+    shown = [images[i] for i in evenly_spaced(len(images), 32)]
+    x = torch.stack([transform(image=image)['image'] for image in shown])
+    offset = cell_offset(network, x.to(next(network.parameters()).device))
+    record = {**config.training, 'detector':{name:key[name] for name in ('training', 'options')}}
+    return replace(config, evidence_scale=evidence_scale(logits), cell_offset=offset,
+                   training=record)
+
+def learn_detector(
+    model, # a saved model's folder or a shipped model's name
+    data, # folder with its images and their boxes
+    out, # folder of the new model
+    training:TrainConfig=HEAD_CONFIG, # the training's numbers
+    on_epoch=lambda row: None, # called with each epoch's numbers
+    **options, # of `make_trainer`: teacher_weight, augment, views, batch, workers, width, depth, …
+)->dict: # what is stored with the head, plain JSON types
+    "Train a copy of a saved model and a new head; goes on from a checkpoint if there is one"
+    out,source = Path(out),find_model(model)
+    if out.resolve()==source.resolve():
+        raise ValueError(f'{out}: is the model that is taught; give the new one another folder.')
+    network,config = load_model(model)
+    manifest = require_manifest(model)
+    parts = divide_boxed(manifest, data, config.preprocess.bits)
+    options = {**options, 'train_backbone':True}
+    key = _training_key(model, network, training, options)
+    trainer = _train(network, config, parts, out, key, training, on_epoch, options)
+    trained = trainer.eval_model.classifier.eval()
+    save_model(trained, out, _new_config(config, trained, parts.held_out, key))
+    write_manifest(out/'split.json', manifest)
+    limits = load_limits(source)
+    if limits: save_limits(limits, out)
+    network,config = load_model(out) # as it is stored
+    return _save_head(trainer.eval_model.head, network, config, parts, out, key)

@@ -86,8 +86,10 @@ def measure_detection_head(
     detected = list(detect(sample.read() for sample in samples))
     answers = np.array([d.logits.argmax() for d in detected])
     named_right = answers==np.array(class_indices(samples, config.classes))
+    found_nothing = sum(d.evidence<record['floor'] for d in detected)
     tiles = tile_evidence(detect, samples, config.classes)
     return {'model':find_model(model).name, 'record':record, 'named_right':int(named_right.sum()),
+            'called_clean':int(found_nothing),
             'boxes':score_boxes([d.defects for d in detected], samples, config.classes,
                                 record['floor']),
             'tiles':score_tiles(tiles, record['floor'])}
@@ -100,6 +102,7 @@ def detector_table(
     boxes,tiles = result['boxes'],result['tiles']
     def percent(share): return '–' if share is None else f'{share:.1%}'
     lines = [f"images {boxes['images']}, boxes {boxes['boxes']}, clean tiles {tiles['clean']}",
+             f"named right {result['named_right']}, called clean {result['called_clean']}",
              f"mAP@0.5 {percent(boxes['map50'])}, mAP@0.5:0.95 {percent(boxes['map'])}",
              f"first box on a defect {percent(boxes['first_box'])}, any box "
              f"{percent(boxes['any_box'])}",

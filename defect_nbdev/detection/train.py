@@ -101,19 +101,21 @@ class DetectionTrainer(Trainer):
 # %% ../../nbs/detection/06_train.ipynb #trainer-step
 @patch
 def step(self:DetectionTrainer,
-    x:Tensor, # views (B,3,H,W)
+    x:Tensor, # views (B,3,H,W), or pairs (B,2,3,H,W) of which the second is for the teacher
     y:list, # of B `DetectionTarget`
 )->tuple: # (loss, number of first boxes that are right)
     "One batch: a step of the optimizer, or a part of one"
+    views = x.unbind(1) if x.ndim==5 else (x,)
     with self.accelerator.accumulate(self.model):
-        loss,outputs,drawn,logits = self.detect(self.model, x, y)
-        if self.classifier_teacher is not None: loss = loss + self.distance_to_teacher(x, logits)
+        loss,outputs,drawn,logits = self.detect(self.model, views[0], y)
+        if self.classifier_teacher is not None:
+            loss = loss + self.distance_to_teacher(views[-1], logits)
         hits = first_box_hits(outputs.classes.detach().sigmoid(), drawn, pad_targets(y))
         return self.optimise(loss, hits.sum())
 
 @patch
 def distance_to_teacher(self:DetectionTrainer,
-    x:Tensor, # views (B,3,H,W)
+    x:Tensor, # views (B,3,H,W) as the teacher sees them
     logits:Tensor, # (B,C) of the classifier that learns
 )->Tensor: # scalar
     "How far the classifier's answers are from what they were, weighted"
@@ -160,6 +162,7 @@ def make_trainer(
     workers:int=0, # processes that prepare batches
     accelerator=None, # from `make_accelerator`; None for one of this process
     train_backbone:bool=False, # the backbone as well as the head
+    teacher_weight:float=2., # of the distance to the classifier as it was, beside the loss of boxes
     **options, # of `DetectionHead`
 )->DetectionTrainer: # ready to `fit`
     "A trainer for a new head on a classifier"
@@ -170,13 +173,14 @@ def make_trainer(
     head = make_detection_head(model, pre.size, **options)
     def loader(data, is_training):
         return make_loader(data, batch, is_training, workers, training.seed, collate=collate_views)
-    learned = loader(ViewDataset(train, pre, augment, views, training.seed), True)
+    learned = loader(ViewDataset(train, pre, augment, views, training.seed, train_backbone), True)
     judged = loader(WholeDataset(valid, pre), False)
     detector = DetectionModel(copy.deepcopy(model), head, train_backbone)
     trainer = DetectionTrainer(detector, learned, judged, training, accelerator=accelerator)
     if train_backbone:
         teacher = copy.deepcopy(model).requires_grad_(False).eval().to(accelerator.device)
         trainer.classifier_teacher = teacher.to(memory_format=torch.channels_last)
+        trainer.teacher_weight = teacher_weight
     return trainer
 
 # %% ../../nbs/detection/06_train.ipynb #boxed-samples

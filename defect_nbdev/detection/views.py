@@ -214,22 +214,27 @@ class ViewDataset:
         augment:Augment=AUGMENTS['robust'], # how views are spoiled
         config:ViewConfig=ViewConfig(), # how often a view is what
         seed:int=0, # of all that is random
+        paired:bool=False, # each view a second time, before it is spoiled
     ):
         import albumentations as A # slow
         self.items,self.config,self.seed,self.side = items,config,seed,pre.size
+        self.paired = paired
         self.spoil = A.Compose(_pixel_transforms(pre, augment))
         self.finish = eval_transform(pre)
     def __len__(self): return len(self.items)
     def __getitem__(self,
         i, # index, or (epoch, index)
-    )->tuple: # (tensor (3,size,size), `DetectionTarget`)
+    )->tuple: # (tensor (3,size,size), of a pair (2,3,size,size), `DetectionTarget`)
         "A view, and what it teaches"
+        import torch # slow
         epoch,i = i if isinstance(i, tuple) else (0, i)
         rng = np.random.default_rng((self.seed, epoch, i))
         view = random_view(self.items, i, rng, self.side, self.config)
         self.spoil.set_random_seed(int(rng.integers(2**31)))
         image = self.spoil(image=view.image)['image']
-        return self.finish(image=image)['image'], as_target(view._replace(image=image))
+        x = self.finish(image=image)['image']
+        if self.paired: x = torch.stack([x, self.finish(image=view.image)['image']])
+        return x, as_target(view._replace(image=image))
 
 # %% ../../nbs/detection/05_views.ipynb #whole-dataset
 class WholeDataset:
@@ -261,8 +266,8 @@ def as_target(
     return DetectionTarget(boxes, torch.from_numpy(item.labels).long(), ignored, contrast)
 
 def collate_views(
-    batch:list, # of (tensor (3,H,W), `DetectionTarget`)
-)->tuple: # (tensor (B,3,H,W), list of `DetectionTarget`)
+    batch:list, # of (tensor (3,H,W), of a pair (2,3,H,W), `DetectionTarget`)
+)->tuple: # (tensor (B,3,H,W), of pairs (B,2,3,H,W), list of `DetectionTarget`)
     "Images have one shape, their boxes have not"
     import torch # slow: torch
     images,targets = zip(*batch)
