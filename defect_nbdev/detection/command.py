@@ -33,7 +33,7 @@ def _print_fitted(record):
     fitted_on = record['fitted_on']
     print(f"learned from {record['learned']} images; calibration and floor from "
           f"{fitted_on['images']} others")
-    if not record['is_calibrated']:
+    if not record['is_calibrated'][0]:
         print(f"only {fitted_on['right']} boxes found there are right: scores are not calibrated; "
               'a longer training may help')
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OVERLAP', 'FLOOR', 'Defect', 'log_odds', 'ScoreCalibration', 'non_maximum_suppression', 'candidate_boxes',
-           'find_defects', 'covered_area']
+           'find_defects', 'DetectionSettings', 'list_defects', 'read_settings', 'covered_area']
 
 # %% ../../nbs/detection/04_defects.ipynb #imports
 from typing import NamedTuple
@@ -94,6 +94,37 @@ def find_defects(
     corners = corners[kept]*np.array([w,h,w,h])/side
     return [Defect(classes[label], float(value), *map(float, box))
             for box,value,label in zip(corners, values[kept], labels[kept])]
+
+# %% ../../nbs/detection/04_defects.ipynb #list-defects
+class DetectionSettings(NamedTuple):
+    "How the answers of a trained head are used; as they come, a bare head's"
+    boxes:ScoreCalibration=ScoreCalibration() # from a box's score to its probability
+    floor:float=FLOOR # lowest probability of a box, in [0,1]
+    present:ScoreCalibration=ScoreCalibration() # from the whole image's score to its probability
+    present_floor:float=0. # lowest probability that there is a defect, in [0,1]
+
+def list_defects(
+    scores:np.ndarray, # (P,C) probabilities of boxes
+    boxes:np.ndarray, # (P,4) pixels of a square image
+    present:np.ndarray, # (C,) probabilities that the image shows a defect of the class
+    side:int, # of that image, pixels
+    classes, # C names
+    shape:tuple|None=None, # (H,W) of the image the defects are wanted for; None for the square
+    floor:float=FLOOR, # lowest probability of a box, in [0,1]
+    present_floor:float=0., # lowest probability that there is a defect, in [0,1]
+)->list: # of `Defect`, most probable first; empty where there is none
+    "The defects of an image, as the image as a whole and its boxes tell"
+    if present.max()<present_floor: return []
+    found = find_defects(scores, boxes, side, classes, shape, floor)
+    return found or find_defects(scores, boxes, side, classes, shape, 0., most=1)
+
+# %% ../../nbs/detection/04_defects.ipynb #settings-record
+def read_settings(
+    record:dict, # of a detection head: plain JSON types
+)->DetectionSettings: # as they were fitted
+    "The settings of a trained head, as they are stored with it"
+    return DetectionSettings(ScoreCalibration(*record['boxes']), record['floor'],
+                             ScoreCalibration(*record['present']), record['present_floor'])
 
 # %% ../../nbs/detection/04_defects.ipynb #area
 def covered_area(

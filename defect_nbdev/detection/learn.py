@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LEAST_RIGHT', 'DetectionParts', 'divide_boxed', 'known_boxes', 'fit_score_calibration', 'TileEvidence', 'cut_tiles',
-           'tile_evidence', 'calibrate_head', 'clean_limits', 'learn_detection_head', 'learn_detector']
+           'tile_evidence', 'best_floor', 'calibrate_head', 'clean_limits', 'learn_detection_head', 'learn_detector']
 
 # %% ../../nbs/detection/09_learn.ipynb #imports
 import copy
@@ -26,7 +26,7 @@ from ..datasets.layouts import evenly_spaced
 from ..datasets.quality import fit_limits, load_limits, save_limits
 from ..datasets.splits import apply_manifest, deal_folds, require_manifest
 from ..datasets.splits import write_manifest
-from .defects import ScoreCalibration, log_odds
+from .defects import DetectionSettings, ScoreCalibration, log_odds
 from .head import DetectionHead, weights_fingerprint
 from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
@@ -77,6 +77,13 @@ def known_boxes(
 # %% ../../nbs/detection/09_learn.ipynb #score-calibration
 LEAST_RIGHT = 20 # right boxes, and wrong ones, that a calibration is fitted to at least
 
+def _fit_platt(scores, right, **options):
+    "A `ScoreCalibration`; None where higher scores are not right more often"
+    # nearly no penalty: two numbers from many scores
+    fitted = LogisticRegression(C=1e6, **options).fit(log_odds(scores)[:,None], right)
+    slope,intercept = float(fitted.coef_[0,0]),float(fitted.intercept_[0])
+    return ScoreCalibration(slope, intercept) if slope>0 else None
+
 def fit_score_calibration(
     scores, # (N,) of found boxes, in [0,1]
     right, # (N,) bool, which of them are right
@@ -84,14 +91,11 @@ def fit_score_calibration(
     "Platt's scaling"
     right = np.asarray(right, bool)
     if min(right.sum(), (~right).sum())<LEAST_RIGHT: return None
-    # nearly no penalty: two numbers from many boxes
-    fitted = LogisticRegression(C=1e6).fit(log_odds(scores)[:,None], right)
-    slope,intercept = float(fitted.coef_[0,0]),float(fitted.intercept_[0])
-    return ScoreCalibration(slope, intercept) if slope>0 else None
+    return _fit_platt(scores, right)
 
 # %% ../../nbs/detection/09_learn.ipynb #tiles
 class TileEvidence(NamedTuple):
-    "The highest probability in each tile of some images"
+    "How probable a defect is in each tile of some images"
     clean:np.ndarray # (N,) tiles that touch no box
     defective:np.ndarray # (M,) tiles around boxes
     clean_classes:list # (N,) class of the image that each comes from
@@ -132,26 +136,51 @@ def _found_boxes(detect, samples, classes):
         right += match_defects(detected.defects, known_boxes(sample, classes))
     return np.array(scores), np.array(right, bool)
 
+# %% ../../nbs/detection/09_learn.ipynb #best-floor
+def best_floor(
+    scores, # (N,) of found boxes
+    right, # (N,) bool, which of them are right
+    n_true:int, # boxes that there were to be found
+)->tuple: # (score, F1 of the boxes that reach it, in [0,1]); (1, 0) without a right one
+    "The floor with the best balance of boxes that are missed and boxes that are wrong"
+    scores,right = np.asarray(scores, float),np.asarray(right, bool)
+    if not right.any(): return 1., 0.
+    order = np.argsort(-scores, kind='stable')
+    f1 = 2*np.cumsum(right[order])/(np.arange(1, len(scores)+1) + n_true)
+    best = int(f1.argmax())
+    return float(scores[order][best]), float(f1[best])
+
 # %% ../../nbs/detection/09_learn.ipynb #calibrate
+def _fit_present(clean, defective):
+    "Platt's scaling of the whole image's score, for as many clean tiles as others"
+    scores = np.concatenate([defective, clean])
+    is_defect = np.arange(len(scores))<len(defective)
+    if min(len(clean), len(defective))<LEAST_RIGHT: return None
+    return _fit_platt(scores, is_defect, class_weight='balanced')
+
 def calibrate_head(
     model, # a `ScratchDetector` in eval mode
     config, # its `ModelConfig`
     head:DetectionHead, # trained, in eval mode, on the model's device
     held_out, # of `Sample` with boxes, which the head did not learn from
     recall:float=.95, # share of the defect tiles that must be found, in (0,1]
-)->dict: # 'calibration' (slope, intercept), 'floor', and what they were fitted on; plain JSON types
+)->dict: # the fields of `DetectionSettings`, and what they were fitted on; plain JSON types
     "How a trained head is to be used"
-    detect = partial(detect_images, model, config, head, floor=.01)
+    detect = partial(detect_images, model, config, head, settings=DetectionSettings(floor=.01))
     scores,right = _found_boxes(detect, held_out, config.classes)
-    fitted = fit_score_calibration(scores, right)
-    calibration = fitted or ScoreCalibration()
+    n_true = sum(len(known_boxes(sample, config.classes)) for sample in held_out)
+    floor,f1 = best_floor(scores, right, n_true)
     tiles = tile_evidence(detect, held_out, config.classes)
-    false_alarms,floor = false_alarms_at_recall(tiles.clean, tiles.defective, recall)
+    false_alarms,present_floor = false_alarms_at_recall(tiles.clean, tiles.defective, recall)
+    fitted = fit_score_calibration(scores, right),_fit_present(tiles.clean, tiles.defective)
+    boxes,present = (each or ScoreCalibration() for each in fitted)
     fitted_on = {'images':len(held_out), 'boxes':len(scores), 'right':int(right.sum()),
-                 'clean_tiles':len(tiles.clean), 'defect_tiles':len(tiles.defective),
+                 'true_boxes':n_true, 'f1':f1, 'clean_tiles':len(tiles.clean),
+                 'defect_tiles':len(tiles.defective), 'recall':recall,
                  'clean_tiles_called_defective':false_alarms}
-    return {'calibration':list(calibration), 'is_calibrated':fitted is not None,
-            'floor':float(calibration(floor)), 'recall':recall, 'fitted_on':fitted_on}
+    return {'boxes':list(boxes), 'floor':float(boxes(floor)), 'present':list(present),
+            'present_floor':float(present(present_floor)),
+            'is_calibrated':[each is not None for each in fitted], 'fitted_on':fitted_on}
 
 # %% ../../nbs/detection/09_learn.ipynb #clean-limits
 def clean_limits(

@@ -13,10 +13,11 @@ import numpy as np
 from ..core.models import find_model
 from ..datasets.layouts import class_indices
 from ..datasets.splits import require_manifest
-from .defects import ScoreCalibration
+from .defects import read_settings
 from .head import load_detection_head
 from .learn import TileEvidence, divide_boxed, known_boxes, tile_evidence
-from .metrics import box_hits, false_alarms_at_recall, mean_average_precision
+from .metrics import box_hits, false_alarms_at_recall, match_defects
+from .metrics import mean_average_precision
 from .predict import detect_images
 from ..model import load_model
 
@@ -44,8 +45,13 @@ def score_boxes(
             'any_box':_mean([h.any_box for h,is_own in zip(hits, own) if is_own])}
     return {**mean_average_precision(found, truth, classes), 'images':len(samples),
             'boxes':len(recalled), 'recall':_mean([hit for _,hit in recalled]),
-            'found':sum(map(len, reported)), 'first_box':_mean([h.first for h in hits]),
+            'found':sum(map(len, reported)), 'precision':_precision(reported, truth),
+            'first_box':_mean([h.first for h in hits]),
             'any_box':_mean([h.any_box for h in hits]), 'per_class':per_class}
+
+def _precision(found, truth):
+    "Of the boxes that are listed, the share that is right; each true box is found once"
+    return _mean([hit for own,boxes in zip(found, truth) for hit in match_defects(own, boxes)])
 
 def _mean(values): return float(np.mean(values)) if len(values) else None
 
@@ -80,19 +86,19 @@ def measure_detection_head(
                          'defect_detector --fit.')
     manifest,bits = require_manifest(model),config.preprocess.bits
     samples = divide_boxed(manifest, data, bits).validation
-    calibration = ScoreCalibration(*record['calibration'])
     # average precision wants every box, however faint
-    detect = partial(detect_images, network, config, head, calibration=calibration, floor=1e-4)
+    settings = read_settings(record)._replace(floor=1e-4, present_floor=0.)
+    detect = partial(detect_images, network, config, head, settings=settings)
     detected = list(detect(sample.read() for sample in samples))
     answers = np.array([d.logits.argmax() for d in detected])
     named_right = answers==np.array(class_indices(samples, config.classes))
-    found_nothing = sum(d.evidence<record['floor'] for d in detected)
+    found_nothing = sum(d.evidence<record['present_floor'] for d in detected)
     tiles = tile_evidence(detect, samples, config.classes)
     return {'model':find_model(model).name, 'record':record, 'named_right':int(named_right.sum()),
             'called_clean':int(found_nothing),
             'boxes':score_boxes([d.defects for d in detected], samples, config.classes,
                                 record['floor']),
-            'tiles':score_tiles(tiles, record['floor'])}
+            'tiles':score_tiles(tiles, record['present_floor'])}
 
 # %% ../../nbs/detection/10_measure.ipynb #table
 def detector_table(
@@ -106,7 +112,8 @@ def detector_table(
              f"mAP@0.5 {percent(boxes['map50'])}, mAP@0.5:0.95 {percent(boxes['map'])}",
              f"first box on a defect {percent(boxes['first_box'])}, any box "
              f"{percent(boxes['any_box'])}",
-             f"boxes found {percent(boxes['recall'])}, in {boxes['found']} found ones",
+             f"boxes found {percent(boxes['recall'])}; of {boxes['found']} that are listed "
+             f"{percent(boxes['precision'])} are right",
              f"clean tiles called defective {percent(tiles['false_alarms'])}, defect tiles "
              f"{percent(tiles['recall'])}; {percent(tiles['false_alarms_at_95'])} where 95 % of "
              'the defect tiles are found', '',

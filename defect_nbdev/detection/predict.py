@@ -14,15 +14,15 @@ from torch import Tensor
 
 from ..core.images import resize_to
 from ..data import eval_transform
-from .defects import FLOOR, ScoreCalibration, find_defects
+from .defects import DetectionSettings, list_defects
 from .head import DetectionHead, decode_boxes, log_contrast
 from ..model import ModelConfig, ScratchDetector
 
 # %% ../../nbs/detection/07_predict.ipynb #detected
 class Detected(NamedTuple):
     "What was found in one image"
-    defects:list # of `Defect`, most probable first; empty where nothing scores above the floor
-    evidence:float # the highest probability of any place for any class, in [0,1]
+    defects:list # of `Defect`, most probable first; empty where there is none
+    evidence:float # probability that there is a defect, of the likeliest class, in [0,1]
     logits:Tensor # (C,) of the classifier
 
 # %% ../../nbs/detection/07_predict.ipynb #detect-images
@@ -32,14 +32,13 @@ def detect_images(
     config:ModelConfig, # its config
     head:DetectionHead, # in eval mode, trained on it
     images, # iterable of uint8 images (H,W,3), of any sizes
-    calibration:ScoreCalibration=ScoreCalibration(), # from scores to probabilities
-    floor:float=FLOOR, # lowest probability of a defect, in [0,1]
-    overlap:float=.6, # of boxes of one class, up to which they are two defects
+    settings:DetectionSettings=DetectionSettings(), # how the head's answers are used
     batch:int=16, # images at a time
 ): # generator of `Detected`, image by image
     "The defects of images, and the classifier's answer"
     transform,side = eval_transform(config.preprocess),config.preprocess.size
     device = next(model.parameters()).device
+    floors = dict(floor=settings.floor, present_floor=settings.present_floor)
     for chunk in chunked(images, batch):
         squares = [resize_to(image, side) for image in chunk]
         x = torch.stack([transform(image=square)['image'] for square in squares])
@@ -48,7 +47,8 @@ def detect_images(
         outputs = head(levels, contrast.to(device))
         logits = model.classify(levels[-1]).float().cpu()
         boxes = decode_boxes(outputs.distances, *head.points(levels, side)).cpu().numpy()
-        scores = calibration(outputs.classes.sigmoid().cpu().numpy())
-        for image,score,box,answer in zip(chunk, scores, boxes, logits):
-            found = find_defects(score, box, side, config.classes, image.shape[:2], floor, overlap)
-            yield Detected(found, float(score.max()), answer)
+        scores = settings.boxes(outputs.classes.sigmoid().cpu().numpy())
+        present = settings.present(outputs.present.sigmoid().cpu().numpy())
+        for image,*own,answer in zip(chunk, scores, boxes, present, logits):
+            found = list_defects(*own, side, config.classes, image.shape[:2], **floors)
+            yield Detected(found, float(own[2].max()), answer)

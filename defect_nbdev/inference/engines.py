@@ -23,7 +23,7 @@ from PIL import Image
 from fastcore.basics import patch
 
 from ..core.cli import cpu_count, import_optional, is_installed
-from ..detection.defects import find_defects
+from ..detection.defects import list_defects
 from .seals import read_export
 
 # %% ../../nbs/inference/02_engines.ipynb #engine-outputs
@@ -38,12 +38,13 @@ class EngineOutputs(NamedTuple):
     heatmaps:np.ndarray # (B,n,g,g) float32, 0 or more, 1 is drawn in full colour; one a class
     boxes:np.ndarray|None=None # (B,P,4) that P places draw, pixels of the square
     box_scores:np.ndarray|None=None # (B,P,n) probabilities that a box is right, for every class
+    present:np.ndarray|None=None # (B,n) probabilities that there is a defect of each class
 
 # %% ../../nbs/inference/02_engines.ipynb #outputs
 _DTYPES = { # of a graph's outputs, by their names; a verdict is an index
     'logits':np.float32, 'probabilities':np.float32, 'sets':bool,
     'unknown_score':np.float32, 'verdict':np.int64, 'heatmaps':np.float32,
-    'boxes':np.float32, 'box_scores':np.float32}
+    'boxes':np.float32, 'box_scores':np.float32, 'present':np.float32}
 
 OUTPUTS = tuple(_DTYPES) # names of a graph's outputs, in the order of EngineOutputs
 
@@ -107,10 +108,10 @@ def run(self:Engine,
     return EngineOutputs(*(arrays.get(name) for name in OUTPUTS))
 
 # %% ../../nbs/inference/02_engines.ipynb #engine-defects
-BOX_ROUNDING = 1e-4 # by which a box's probability differs between two batches or engines
+BOX_ROUNDING = 1e-4 # by which probabilities of boxes and defects differ between batches or engines
 
 @patch(as_prop=True)
-def detector(self:Engine)->dict|None: # 'floor', 'overlap', 'quality'; None without a head
+def detector(self:Engine)->dict|None: # 'floor', 'present_floor', 'quality'; None without a head
     "What is known of the model's detection head"
     return self.meta.get('detector')
 
@@ -122,9 +123,10 @@ def defects(self:Engine,
 )->tuple|None: # of `Defect`, most probable first; None if the model has no detection head
     "The defects of an image"
     if self.detector is None: return None
-    floor,overlap = self.detector['floor']-BOX_ROUNDING,self.detector['overlap']
-    return tuple(find_defects(outputs.box_scores[i], outputs.boxes[i], self.size, self.classes,
-                              shape, floor, overlap))
+    floors = {name:self.detector[name]-BOX_ROUNDING for name in ('floor', 'present_floor')}
+    found = list_defects(outputs.box_scores[i], outputs.boxes[i], outputs.present[i], self.size,
+                         self.classes, shape, **floors)
+    return tuple(found)
 
 # %% ../../nbs/inference/02_engines.ipynb #map-correlation
 def _map_correlation(maps, other):
@@ -147,7 +149,8 @@ _COUNTS = .01 # probability from which on it matters where a box lies
 
 def _box_differences(a, b):
     "How far the boxes of two engines are apart"
-    scores = float(np.abs(a.box_scores-b.box_scores).max())
+    pairs = (a.box_scores, b.box_scores), (a.present, b.present)
+    scores = max(float(np.abs(one-other).max()) for one,other in pairs)
     edges = _relative_difference(a.boxes, b.boxes)[b.box_scores.max(2)>=_COUNTS]
     return {'box_scores':scores, 'boxes':float(edges.max()) if edges.size else 0.}
 

@@ -149,11 +149,10 @@ def forward(self:PostProcess,
     return probs, sets, scores, verdicts
 
 # %% ../../nbs/inference/04_graph.ipynb #clean
-def _clean_where_empty(verdicts, scores, floor):
-    "Indices of verdicts (B,), 'clean' where no box's score (B,P,n) reaches the floor"
+def _clean_where_empty(verdicts, present, floor):
+    "Indices of verdicts (B,), 'clean' where no class's probability (B,n) reaches the floor"
     unknown,clean = VERDICTS.index('unknown'),VERDICTS.index('clean')
-    is_empty = scores.amax((1,2))<floor
-    return torch.where(is_empty & (verdicts!=unknown), clean, verdicts)
+    return torch.where((present.amax(1)<floor) & (verdicts!=unknown), clean, verdicts)
 
 # %% ../../nbs/inference/04_graph.ipynb #graph
 class ExportGraph(nn.Module):
@@ -164,9 +163,9 @@ class ExportGraph(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(engine.network).cpu()
         self.postprocess = None if engine.confidence is None else PostProcess(engine.confidence)
-        self.floor = engine.detector and engine.detector['floor'] - BOX_ROUNDING
+        self.floor = engine.detector and engine.detector['present_floor'] - BOX_ROUNDING
         absent = set() if self.postprocess else {'sets', 'unknown_score', 'verdict'}
-        if engine.detector is None: absent |= {'boxes', 'box_scores'}
+        if engine.detector is None: absent |= {'boxes', 'box_scores', 'present'}
         self.names = [name for name in OUTPUTS if name not in absent]
     def forward(self,
         pixels:Tensor, # RGB (B,size,size,3) uint8
@@ -175,7 +174,7 @@ class ExportGraph(nn.Module):
         mean = mean_logits(logits)
         if self.postprocess is None: return mean, mean.softmax(1), maps, *drawn
         *found,verdicts = self.postprocess(logits, embedding)
-        if drawn: verdicts = _clean_where_empty(verdicts, drawn[1], self.floor)
+        if drawn: verdicts = _clean_where_empty(verdicts, drawn[2], self.floor)
         return mean, *found, verdicts, maps, *drawn
 
 # %% ../../nbs/inference/04_graph.ipynb #input-sizes

@@ -17,7 +17,7 @@ from ..core.verdicts import CLASSIFIER_VERDICTS, VERDICTS
 from ..core.views import check_views, mean_logits, mean_maps, split_views, stack_views
 from ..data import Preprocess
 from ..datasets.quality import Limits, load_limits
-from ..detection.defects import OVERLAP, ScoreCalibration
+from ..detection.defects import DetectionSettings, read_settings
 from ..detection.head import DetectionHead, decode_boxes, load_detection_head
 from ..explain.reader import LocalReader, fine_evidence, load_reader
 from ..gradcam import align_to_image
@@ -64,25 +64,30 @@ class FeaturePyramid(nn.Module):
     def forward(self, x:Tensor)->list: return self.backbone.levels(x) # fine to coarse
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #box-branch
+def _calibrated(logits, calibration):
+    slope,intercept = calibration
+    return (slope*logits + intercept).sigmoid()
+
 class BoxBranch(nn.Module):
-    "A detection head with its calibration"
+    "A detection head with its calibrations"
     def __init__(self,
         head:DetectionHead, # trained; put into eval mode
-        calibration:ScoreCalibration, # from its scores to probabilities
+        settings:DetectionSettings, # how its answers are used
     ):
         super().__init__()
-        self.head,self.calibration = head.eval(),calibration
+        self.head,self.settings = head.eval(),settings
     def forward(self,
         levels:list, # features (B·V,C_i,h_i,w_i) after each block of the backbone
         contrast:Tensor, # (B,) of the images, from `log_contrast`
         side:int, # of the images, pixels
         views:int=1, # of each image, V
-    )->tuple: # boxes (B,P,4) in pixels, their probabilities (B,P,n), inside (B·V,n,g,g) in [0,1]
+    )->tuple: # boxes (B,P,4) in pixels, their probabilities (B,P,n), those of a defect of each
+        # class (B,n), inside (B·V,n,g,g) in [0,1]
         outputs = self.head(levels, contrast.repeat_interleave(views) if views>1 else contrast)
         boxes = decode_boxes(outputs.distances[::views], *self.head.points(levels, side))
-        slope,intercept = self.calibration
-        scores = (slope*outputs.classes[::views] + intercept).sigmoid()
-        return boxes, scores, outputs.inside.sigmoid()
+        scores = _calibrated(outputs.classes[::views], self.settings.boxes)
+        present = _calibrated(outputs.present[::views], self.settings.present)
+        return boxes, scores, present, outputs.inside.sigmoid()
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #inference-model
 class InferenceModel(nn.Module):
@@ -104,7 +109,7 @@ class InferenceModel(nn.Module):
 def forward(self:InferenceModel,
     pixels:Tensor, # RGB (B,size,size,3) uint8
 )->tuple: # logits (B,n), embedding (B,E), heatmaps (B,n,g,g) ≥ 0, 1 in full colour; float32;
-    # with a detection head also boxes (B,P,4) and their probabilities (B,P,n)
+    # with a detection head also boxes (B,P,4), their probabilities (B,P,n), those of a defect (B,n)
     "One pass of the backbone; of several views logits (B,V,n), embedding (B,V,E), the mean of maps"
     views,drawn = self.views,()
     if self.boxes is None: x = self.pixels(pixels)
@@ -138,9 +143,8 @@ def _confidence_metadata(confidence):
 # %% ../../nbs/inference/03_torch_engine.ipynb #model-metadata
 def _detector_metadata(record):
     "What is needed beside the boxes, from the record of a detection head"
-    meta = {'floor':record['floor'], 'overlap':OVERLAP}
-    if 'quality' in record: meta['quality'] = record['quality']
-    return meta
+    names = 'floor','present_floor','quality'
+    return {name:record[name] for name in names if name in record}
 
 def model_metadata(
     config:ModelConfig, # of the model
@@ -162,11 +166,10 @@ def model_metadata(
     return meta
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #clean
-def _clean_where_empty(verdicts, scores, floor):
-    "Indices of verdicts (B,), 'clean' where no box's score (B,P,n) reaches the floor"
+def _clean_where_empty(verdicts, present, floor):
+    "Indices of verdicts (B,), 'clean' where no class's probability (B,n) reaches the floor"
     unknown,clean = VERDICTS.index('unknown'),VERDICTS.index('clean')
-    is_empty = scores.max((1,2))<floor - BOX_ROUNDING
-    return np.where(is_empty & (verdicts!=unknown), clean, verdicts)
+    return np.where((present.max(1)<floor) & (verdicts!=unknown), clean, verdicts)
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #torch-engine
 class TorchEngine(Engine):
@@ -188,11 +191,13 @@ class TorchEngine(Engine):
         # the config speaks for the model
         model.evidence_scale,model.cell_offset = config.evidence_scale,config.cell_offset
         device = next(model.parameters()).device
-        boxes = head and BoxBranch(head, ScoreCalibration(*record['calibration']))
+        boxes = head and BoxBranch(head, read_settings(record))
         network = InferenceModel(model, config.preprocess, reader, self.views, boxes)
         self.network = network.to(device)
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #torch-engine-compute
+_DRAWN = 'boxes','box_scores','present' # what a detection head adds
+
 @patch
 def compute(self:TorchEngine,
     pixels:np.ndarray, # RGB (B,size,size,3) uint8
@@ -202,12 +207,14 @@ def compute(self:TorchEngine,
     with torch.no_grad(): logits,embedding,maps,*drawn = self.network(x)
     mean = mean_logits(logits)
     outputs = {'logits':mean.cpu().numpy(), 'heatmaps':maps.float().cpu().numpy()}
-    outputs |= {name:o.cpu().numpy() for name,o in zip(('boxes', 'box_scores'), drawn)}
+    outputs |= {name:o.cpu().numpy() for name,o in zip(_DRAWN, drawn)}
     if self.confidence is None:
         return {**outputs, 'probabilities':mean.softmax(-1).cpu().numpy()}
     result = self.confidence.apply(logits, embedding)
     verdicts = np.array([VERDICTS.index(verdict) for verdict in result.verdicts])
-    if drawn: verdicts = _clean_where_empty(verdicts, outputs['box_scores'], self.detector['floor'])
+    if drawn:
+        floor = self.detector['present_floor'] - BOX_ROUNDING
+        verdicts = _clean_where_empty(verdicts, outputs['present'], floor)
     return {**outputs, 'probabilities':result.probs, 'sets':result.sets,
             'unknown_score':result.scores, 'verdict':verdicts}
 
