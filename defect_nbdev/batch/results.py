@@ -23,7 +23,7 @@ from .files import file_key
 from ..core.files import write_atomic
 from ..core.images import BadImage
 from ..core.tables import TABLE_FORMATS, write_table
-from ..core.verdicts import NAMELESS, VERDICT_WORDS
+from ..core.verdicts import VERDICT_WORDS
 from ..inference.costs import choose_action
 from ..inference.inspector import Inspector
 from ..monitoring.table_columns import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
@@ -296,7 +296,7 @@ _COUNTED['unreadable'] = 'unreadable'
 class RunSummary(NamedTuple):
     "What came of a run, earlier parts of it included"
     counts:dict # a verdict, 'not judged' (the model has no confidence) or 'unreadable' -> files
-    labels:dict # class -> number of images named so
+    labels:dict # class -> number of images whose answer it is, those without a defect left out
     table:Path # the table
     report:Path|None=None # the report, if one was asked for
     @property
@@ -333,7 +333,7 @@ def finish(self:Results,
     counts,labels = Counter(),Counter()
     def counted():
         for row in self.rows():
-            if row['status']=='ok' and row['verdict'] not in NAMELESS: labels[row['label']] += 1
+            if row['status']=='ok' and row['verdict']!='clean': labels[row['label']] += 1
             counts[_count_as(row)] += 1
             yield row
     table = self.out/f'results.{form}'
