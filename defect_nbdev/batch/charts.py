@@ -108,7 +108,7 @@ def pareto_svg(
 def verdict_svg(
     facts:dict, # from `Summary.facts`
 )->str: # SVG, coloured by the page's style
-    "One bar from all accepted to all unknown"
+    "One bar, a part for each verdict"
     counts,n = {verdict:row['n'] for verdict,row in facts['verdicts'].items()},facts['images']
     if not n: return ''
     words = [f'{VERDICT_WORDS[verdict]} {count}' for verdict,count in counts.items() if count]

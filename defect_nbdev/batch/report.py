@@ -15,14 +15,15 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell
 from ..core.page import headline_box, html_page, report_style
-from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
+from ..core.verdicts import CLASSIFIER_VERDICTS, VERDICT_MEANINGS, VERDICT_WORDS
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
 
 def _told(facts):
-    "The verdicts that the page speaks of"
-    return told_verdicts({verdict:row['n'] for verdict,row in facts['verdicts'].items()})
+    "The verdicts that the page speaks of: a classifier's, and others that there are"
+    counts = {verdict:row['n'] for verdict,row in facts['verdicts'].items()}
+    return [verdict for verdict in counts if counts[verdict] or verdict in CLASSIFIER_VERDICTS]
 
 def _verdict_section(facts):
     "Accepted, to review, unknown, without a defect"
@@ -56,7 +57,7 @@ def _class_section(facts):
              'do not show the same metal twice.')
     head = ['class', 'images', 'share', '95 % range', 'to review', 'confidence', 'area']
     table = html_table(head, [_class_row(facts, name) for name in facts['classes']],
-                       'Most frequent first; unknown images are left out')
+                       'Most frequent first; images of no class are left out')
     note = ('<p class="quiet">Confidence is the mean probability of the class, area the mean share '
             'of the image that it takes.</p>')
     chart = f'<div class="beside">{pareto_svg(facts)}{table}</div>'
@@ -70,7 +71,7 @@ def _quality_section(facts):
     answers = count_words(sure, 'answer is', 'answers are')
     intro = (f'From left to right: from unsure to sure. {answers} at least '
              f'{(BINS-1)/BINS:.0%} sure.')
-    told = _told(facts)
+    told = [verdict for verdict in _told(facts) if verdict]
     rows = [[escape(flag or 'nothing to remark'), *(_count(facts, 'quality', flag, key)
              for key in ('n', *told))] for flag in facts['quality']]
     table = html_table(['remark', 'images', *(VERDICT_WORDS[v] for v in told)], rows,

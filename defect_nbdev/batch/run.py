@@ -107,7 +107,7 @@ def _print_error(text): print(text, file=sys.stderr, flush=True)
 
 # %% ../../nbs/batch/03_run.ipynb #open-results
 def _read_costs(costs, inspector):
-    return read_costs(costs, inspector.classes, inspector.detector is not None)
+    return read_costs(costs, inspector.classes, inspector.engine.finds_clean)
 
 @contextmanager
 def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, excel):

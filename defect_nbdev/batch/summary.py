@@ -120,7 +120,8 @@ def _count(self:Summary, row):
     "Count an image that could be read"
     label,verdict = row['label'],row['verdict']
     self.by_class[label,verdict] += 1
-    self.by_confidence[min(int(row['confidence']*BINS), BINS-1),verdict] += 1
+    if verdict!='clean': # there is no answer to be sure of
+        self.by_confidence[min(int(row['confidence']*BINS), BINS-1),verdict] += 1
     for flag in row['quality'] or ['']: self.by_quality[flag,verdict] += 1
     if verdict not in NAMELESS:
         for key in self.sums[label]: self.sums[label][key] += row[key]

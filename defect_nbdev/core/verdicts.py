@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CLASSIFIER_VERDICTS', 'VERDICTS', 'NAMELESS', 'VERDICT_TITLES', 'VERDICT_WORDS', 'VERDICT_SIGNS', 'VERDICT_MEANINGS',
-           'VERDICT_COLORS', 'told_verdicts', 'verdict_class', 'verdict_css']
+           'NO_DEFECT', 'VERDICT_COLORS', 'told_verdicts', 'answer_name', 'verdict_class', 'verdict_css']
 
 # %% ../../nbs/core/08_verdicts.ipynb #verdicts
 CLASSIFIER_VERDICTS = 'accept', 'review', 'unknown' # of a model without a detection head
@@ -34,6 +34,16 @@ def told_verdicts(
     judged = not counts.get('')
     return [verdict for verdict in VERDICT_WORDS
             if counts.get(verdict) or (judged and verdict in CLASSIFIER_VERDICTS)]
+
+# %% ../../nbs/core/08_verdicts.ipynb #answer-name
+NO_DEFECT = 'no defect' # in the place of a class
+
+def answer_name(
+    label:str, # the most probable class
+    verdict, # one of VERDICTS, None or ''
+)->str: # the class, or NO_DEFECT
+    "What an answer says of a surface, in a word"
+    return NO_DEFECT if verdict=='clean' else label
 
 # %% ../../nbs/core/08_verdicts.ipynb #verdict-class
 VERDICT_COLORS = { # class in a style sheet -> (on a light page, on a dark page)

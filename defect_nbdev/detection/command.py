@@ -33,9 +33,15 @@ def _print_fitted(record):
     fitted_on = record['fitted_on']
     print(f"learned from {record['learned']} images; calibration and floor from "
           f"{fitted_on['images']} others")
-    if not record['is_calibrated'][0]:
-        print(f"only {fitted_on['right']} boxes found there are right: scores are not calibrated; "
-              'a longer training may help')
+    boxes,present = record['is_calibrated']
+    if not boxes:
+        print(f"only {fitted_on['right']} boxes found there are right: their scores are not "
+              'calibrated; a longer training may help')
+    if not present:
+        print(f"only {fitted_on['clean_tiles']} squares there are without a box: that there is a "
+              'defect is said with a score that is not calibrated')
+    if not record['present_floor']:
+        print('that there is no defect this model will never say')
 
 def _fit(model, data, new_model, training, **options):
     "Train a head on a model, or a head and a new model together"
@@ -46,14 +52,17 @@ def _fit(model, data, new_model, training, **options):
     return learn_detector(model, data, new_model, training, _print_epoch, **options)
 
 # %% ../../nbs/detection/11_command.ipynb #refit
-ERROR = .01 # wished chance to miss the true class, as `defect_train` has it
-
-def _fit_confidence(model, data):
-    "Fit a confidence: with a head, clean metal is known"
+def _fit_confidence(source, model, data, error):
+    "Fit a confidence like that of the source: with a head, clean metal is known"
     from defect_nbdev.uncertainty.command import print_confidence # slow: torch
+    from defect_nbdev.uncertainty.confidence import load_confidence # slow: torch
     from defect_nbdev.uncertainty.fit import refit_confidence # slow: torch
-    print('confidence, fitted with clean metal as known:')
-    print_confidence(*refit_confidence(model, data, error=ERROR), ERROR)
+    before = load_confidence(find_model(source))
+    if before is None: return
+    print('confidence, fitted again with clean metal as known:')
+    fitted = refit_confidence(model, data, error=error, unknown_share=before.unknown_share,
+                              kind=before.novelty.kind, with_limits=False)
+    print_confidence(*fitted, error)
 
 # %% ../../nbs/detection/11_command.ipynb #defect-detector
 @command
@@ -66,6 +75,7 @@ def defect_detector(
     batch:int=16, # with --fit: views a step
     workers:int=1, # with --fit: processes that prepare views
     seed:int=0, # with --fit: of weights and views
+    error:float=.01, # with --fit: chance that a label set misses the true class
     out:str=None, # write the numbers to this file as JSON too
 ):
     "Train a model's detection head, and measure it against the boxes people drew"
@@ -75,11 +85,10 @@ def defect_detector(
     if new_model and not fit: raise ValueError('new_model is written with --fit only; give it too.')
     if fit:
         check_out_folder(new_model or find_model(model))
-        has_confidence = (find_model(model)/'confidence.json').is_file()
-        training = _training(epochs, seed)
-        _print_fitted(_fit(model, data, new_model, training, batch=batch, workers=workers))
-        model = new_model or model
-        if has_confidence: _fit_confidence(model, data)
+        training,source = _training(epochs, seed),model
+        _print_fitted(_fit(source, data, new_model, training, batch=batch, workers=workers))
+        model = new_model or source
+        _fit_confidence(source, model, data, error)
     from defect_nbdev.detection.measure import detector_table # slow: torch
     from defect_nbdev.detection.measure import measure_detection_head # slow: torch
     result = measure_detection_head(model, data)

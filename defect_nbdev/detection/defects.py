@@ -12,6 +12,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ..core.files import is_number
+from ..datasets.quality import Limits
+
 # %% ../../nbs/detection/04_defects.ipynb #defect
 class Defect(NamedTuple):
     "A defect that was found, in pixels of its image; right and lower edges are outside"
@@ -68,13 +71,14 @@ def candidate_boxes(
     side:int, # of that image, pixels
     floor:float=FLOOR, # lowest score, in [0,1]
     most:int=1000, # candidates at most, those with the highest scores
+    least_side:float=1., # pixels that a box is wide and high at least
 )->tuple: # (boxes (N,4) inside the image, scores (N,), labels (N,)), before suppression
-    "What scores above the floor and is a pixel wide and high at least"
+    "What scores above the floor and is no sliver"
     place,label = np.nonzero(scores>=floor)
     values = scores[place,label]
     top = np.argsort(-values, kind='stable')[:most]
     corners = np.clip(boxes[place[top]], 0, side)
-    has_size = (corners[:,2:]-corners[:,:2]).min(1)>=1
+    has_size = (corners[:,2:]-corners[:,:2]).min(1)>=least_side
     return corners[has_size], values[top][has_size], label[top][has_size]
 
 def find_defects(
@@ -86,9 +90,10 @@ def find_defects(
     floor:float=FLOOR, # lowest score, in [0,1]
     overlap:float=OVERLAP, # of boxes of one class, up to which they are two defects
     most:int=100, # defects at most
+    least_side:float=1., # pixels that a box is wide and high at least
 )->list: # of `Defect`, most probable first; empty where there is none
     "The defects of an image"
-    corners,values,labels = candidate_boxes(scores, boxes, side, floor)
+    corners,values,labels = candidate_boxes(scores, boxes, side, floor, least_side=least_side)
     kept = non_maximum_suppression(corners, values, labels, overlap)[:most]
     h,w = shape or (side, side)
     corners = corners[kept]*np.array([w,h,w,h])/side
@@ -116,15 +121,29 @@ def list_defects(
     "The defects of an image, as the image as a whole and its boxes tell"
     if present.max()<present_floor: return []
     found = find_defects(scores, boxes, side, classes, shape, floor)
-    return found or find_defects(scores, boxes, side, classes, shape, 0., most=1)
+    return found or find_defects(scores, boxes, side, classes, shape, 0., most=1,
+                                 least_side=0.)
 
 # %% ../../nbs/detection/04_defects.ipynb #settings-record
+def _read_calibration(numbers):
+    slope,intercept = map(float, numbers)
+    if not (slope>0 and np.isfinite((slope, intercept)).all()):
+        raise ValueError(f'a calibration is {numbers}; give a slope above 0 and an intercept.')
+    return ScoreCalibration(slope, intercept)
+
+def _read_floor(value):
+    if not is_number(value) or not 0<=value<=1:
+        raise ValueError(f'a floor is {value!r}; give a probability.')
+    return float(value)
+
 def read_settings(
     record:dict, # of a detection head: plain JSON types
-)->DetectionSettings: # as they were fitted
+)->DetectionSettings: # as they were fitted; KeyError, TypeError or ValueError for anything else
     "The settings of a trained head, as they are stored with it"
-    return DetectionSettings(ScoreCalibration(*record['boxes']), record['floor'],
-                             ScoreCalibration(*record['present']), record['present_floor'])
+    if 'quality' in record: Limits.from_dict(record['quality'])
+    boxes,present = (_read_calibration(record[name]) for name in ('boxes', 'present'))
+    floor,present_floor = (_read_floor(record[name]) for name in ('floor', 'present_floor'))
+    return DetectionSettings(boxes, floor, present, present_floor)
 
 # %% ../../nbs/detection/04_defects.ipynb #area
 def covered_area(

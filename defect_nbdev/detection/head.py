@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..core.models import DETECTOR_FILE, find_model
 from ..core.weights import read_tensors, write_tensors
 from .assigner import anchor_points
+from .defects import read_settings
 from ..model import ScratchDetector
 
 # %% ../../nbs/detection/02_head.ipynb #pyramid-levels
@@ -193,12 +194,13 @@ def save(self:DetectionHead,
     folder, # the model's
     model:ScratchDetector, # the network it reads
     classes, # its classes, in order
-    record:dict=None, # how it was trained and what it is to be used with, plain JSON types
+    record:dict, # how it was trained and is used: what `read_settings` reads; plain JSON types
 ):
     "Write the head beside its model"
+    read_settings(record) # or it could not be read back
     header = {'format':DETECTOR_FORMAT, 'network':weights_fingerprint(model),
               'classes':list(classes), 'levels':self.levels, 'options':self.options,
-              'record':record or {}}
+              'record':record}
     tensors = {name:tensor.half() if tensor.is_floating_point() else tensor
                for name,tensor in self.state_dict().items()}
     write_tensors(Path(folder)/DETECTOR_FILE, tensors, {'detector':json.dumps(header)})
@@ -212,7 +214,9 @@ def _build_head(tensors, header):
     head = DetectionHead(channels, len(header['classes']), header['levels'], **header['options'])
     head.load_state_dict({name:o.float() if o.is_floating_point() else o
                           for name,o in tensors.items()})
-    return head.eval(), dict(header['record'])
+    record = dict(header['record'])
+    read_settings(record)
+    return head.eval(), record
 
 # %% ../../nbs/detection/02_head.ipynb #load-detection-head
 def load_detection_head(

@@ -53,11 +53,13 @@ def divide_boxed(
     manifest, # a `SplitManifest`: the classifier's
     data, # folder with the images
     bits:int|None=None, # that 16-bit pixels use, as the model's `Preprocess` says
+    classes=None, # names that the model knows; None: those of the manifest's images
 )->DetectionParts:
     "Images with boxes, in three parts"
     samples = apply_manifest(manifest, data).with_bits(bits)
+    known = samples.classes if classes is None else classes
     train,held_out = samples.part('train'),_hold_out(manifest)
-    def boxed(chosen): return [sample for sample in chosen if sample.boxes]
+    def boxed(chosen): return [sample for sample in chosen if known_boxes(sample, known)]
     parts = DetectionParts(boxed(s for s,is_out in zip(train, held_out) if not is_out),
                            boxed(s for s,is_out in zip(train, held_out) if is_out),
                            boxed(samples.part('validation')))
@@ -174,12 +176,14 @@ def calibrate_head(
     false_alarms,present_floor = false_alarms_at_recall(tiles.clean, tiles.defective, recall)
     fitted = fit_score_calibration(scores, right),_fit_present(tiles.clean, tiles.defective)
     boxes,present = (each or ScoreCalibration() for each in fitted)
+    # from a handful of clean tiles nobody learns what clean metal looks like
+    can_tell = len(tiles.clean)>=LEAST_RIGHT
     fitted_on = {'images':len(held_out), 'boxes':len(scores), 'right':int(right.sum()),
                  'true_boxes':n_true, 'f1':f1, 'clean_tiles':len(tiles.clean),
                  'defect_tiles':len(tiles.defective), 'recall':recall,
                  'clean_tiles_called_defective':false_alarms}
     return {'boxes':list(boxes), 'floor':float(boxes(floor)), 'present':list(present),
-            'present_floor':float(present(present_floor)),
+            'present_floor':float(present(present_floor)) if can_tell else 0.,
             'is_calibrated':[each is not None for each in fitted], 'fitted_on':fitted_on}
 
 # %% ../../nbs/detection/09_learn.ipynb #clean-limits
@@ -253,7 +257,8 @@ def learn_detection_head(
         raise ValueError('a backbone that is trained along makes another model; '
                          'learn_detector writes it to a folder of its own.')
     network,config = load_model(model)
-    parts = divide_boxed(require_manifest(model), data, config.preprocess.bits)
+    parts = divide_boxed(require_manifest(model), data, config.preprocess.bits,
+                         config.classes)
     out = find_model(model) if out is None else Path(out)
     key = _training_key(model, network, training, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
@@ -284,9 +289,11 @@ def learn_detector(
     out,source = Path(out),find_model(model)
     if out.resolve()==source.resolve():
         raise ValueError(f'{out}: is the model that is taught; give the new one another folder.')
+    if (out/'model.safetensors').is_file() and not (out/CHECKPOINT_FILE).is_file():
+        raise ValueError(f'{out}: holds a model already; give the new one another folder.')
     network,config = load_model(model)
     manifest = require_manifest(model)
-    parts = divide_boxed(manifest, data, config.preprocess.bits)
+    parts = divide_boxed(manifest, data, config.preprocess.bits, config.classes)
     options = {**options, 'train_backbone':True}
     key = _training_key(model, network, training, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)

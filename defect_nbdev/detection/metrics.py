@@ -105,6 +105,7 @@ def false_alarms_at_recall(
     recall:float=.95, # share of the defect tiles that must be found, in (0,1]
 )->tuple: # (share of the clean tiles that are called defective, None without any; the score)
     "False alarms at a given detection rate, and the score that decides"
+    if not len(defective): raise ValueError('there are no tiles with a defect to be found.')
     defective = np.sort(np.asarray(defective, float))[::-1]
     floor = defective[int(np.ceil(recall*len(defective)-1e-9))-1]
     share = float((np.asarray(clean)>=floor).mean()) if len(clean) else None

@@ -29,8 +29,9 @@ def _is_cost(value): return type(value) in (int, float) and 0<=value<math.inf
 # %% ../../nbs/inference/09_costs.ipynb #explain-row
 def _explain_row(costs, action, classes, finds_clean):
     "What is wrong with an action's costs, None if nothing"
+    known = *classes,'other','unknown',*['clean']*finds_clean
     for label,value in costs[action].items():
-        if label not in (*classes, 'other', *NAMELESS):
+        if label not in known:
             return f"'{label}' is no class of this model; it knows {', '.join(classes)}."
         if not _is_cost(value): return f'{label} costs {value!r}; give a number, 0 or more.'
     for label in classes:

@@ -107,6 +107,17 @@ def run(self:Engine,
     if 'verdict' in arrays: arrays['verdict'] = np.array(self.meta['verdicts'])[arrays['verdict']]
     return EngineOutputs(*(arrays.get(name) for name in OUTPUTS))
 
+# %% ../../nbs/inference/02_engines.ipynb #run-batches
+@patch
+def run_batches(self:Engine,
+    pixels:np.ndarray, # RGB (N,size,size,3) uint8
+    batch:int=16, # images at a time
+)->EngineOutputs: # for each image
+    "Compute any number of images"
+    parts = [self.run(pixels[i:i+batch]) for i in range(0, len(pixels), batch)]
+    return EngineOutputs(*(None if column[0] is None else np.concatenate(column)
+                           for column in zip(*parts)))
+
 # %% ../../nbs/inference/02_engines.ipynb #engine-defects
 BOX_ROUNDING = 1e-4 # by which probabilities of boxes and defects differ between batches or engines
 
@@ -114,6 +125,17 @@ BOX_ROUNDING = 1e-4 # by which probabilities of boxes and defects differ between
 def detector(self:Engine)->dict|None: # 'floor', 'present_floor', 'quality'; None without a head
     "What is known of the model's detection head"
     return self.meta.get('detector')
+
+@patch(as_prop=True)
+def floors(self:Engine)->dict: # 'floor', 'present_floor': with the margin; empty without a head
+    "The lowest probabilities of a box, and of there being a defect"
+    names = ('floor', 'present_floor') if self.detector else ()
+    return {name:self.detector[name]-BOX_ROUNDING for name in names}
+
+@patch(as_prop=True)
+def finds_clean(self:Engine)->bool: # needs a detection head and a confidence
+    "Whether the model may answer that there is no defect"
+    return bool(self.detector) and 'confidence' in self.meta
 
 @patch
 def defects(self:Engine,
@@ -123,9 +145,8 @@ def defects(self:Engine,
 )->tuple|None: # of `Defect`, most probable first; None if the model has no detection head
     "The defects of an image"
     if self.detector is None: return None
-    floors = {name:self.detector[name]-BOX_ROUNDING for name in ('floor', 'present_floor')}
     found = list_defects(outputs.box_scores[i], outputs.boxes[i], outputs.present[i], self.size,
-                         self.classes, shape, **floors)
+                         self.classes, shape, **self.floors)
     return tuple(found)
 
 # %% ../../nbs/inference/02_engines.ipynb #map-correlation
@@ -148,11 +169,11 @@ def _share_equal(a, b): return float((a==b).mean())
 _COUNTS = .01 # probability from which on it matters where a box lies
 
 def _box_differences(a, b):
-    "How far the boxes of two engines are apart"
-    pairs = (a.box_scores, b.box_scores), (a.present, b.present)
-    scores = max(float(np.abs(one-other).max()) for one,other in pairs)
+    "How far what two engines say of boxes is apart"
     edges = _relative_difference(a.boxes, b.boxes)[b.box_scores.max(2)>=_COUNTS]
-    return {'box_scores':scores, 'boxes':float(edges.max()) if edges.size else 0.}
+    return {'box_scores':float(np.abs(a.box_scores-b.box_scores).max()),
+            'present':float(np.abs(a.present-b.present).max()),
+            'boxes':float(edges.max()) if edges.size else 0.}
 
 # %% ../../nbs/inference/02_engines.ipynb #compare-outputs
 def compare_outputs(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..core.verdicts import VERDICTS
 from ..core.views import mean_logits
-from .engines import BOX_ROUNDING, OUTPUTS
+from .engines import OUTPUTS
 from .torch_engine import TorchEngine
 from ..uncertainty.confidence import SCORE_ROUNDING, Confidence, accept_floors
 from ..uncertainty.conformal import ROUNDING
@@ -163,7 +163,7 @@ class ExportGraph(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(engine.network).cpu()
         self.postprocess = None if engine.confidence is None else PostProcess(engine.confidence)
-        self.floor = engine.detector and engine.detector['present_floor'] - BOX_ROUNDING
+        self.floor = engine.floors.get('present_floor')
         absent = set() if self.postprocess else {'sets', 'unknown_score', 'verdict'}
         if engine.detector is None: absent |= {'boxes', 'box_scores', 'present'}
         self.names = [name for name in OUTPUTS if name not in absent]

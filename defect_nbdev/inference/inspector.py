@@ -23,6 +23,7 @@ from .. import __version__
 from ..core.files import check_out_folder, user_folder
 from ..core.images import BadImage, camera_bits, check_bits, read_raw, resize_to
 from ..core.models import find_model, folder_hash, shipped_model
+from ..core.verdicts import NAMELESS
 from ..core.views import check_views
 from ..datasets.quality import Limits, Quality, describe_flags, flags, measure
 from .engines import Engine, EngineOutputs, load_engine
@@ -112,6 +113,8 @@ def _confidence_fields(outputs, i, classes, needs_look):
     return dict(verdict=verdict, label_set=label_set, unknown_score=score)
 
 # %% ../../nbs/inference/07_inspector.ipynb #disagreement
+_NOT_FOUND = 'No defect was found; the name is that of the nearest class.'
+
 def _disagreement(label, defects):
     "A sentence for a name that no box bears out, in a list; an empty list if all is well"
     shown = [*dict.fromkeys(d.label for d in defects or ())] # each once, the most probable first
@@ -136,6 +139,8 @@ def to_prediction(self:Inspector,
     spoiled_by = flags(prepared.quality, limits)
     warnings = describe_flags(prepared.quality, limits, prepared.depth)
     warnings += _disagreement(label, defects)
+    of_confidence = _confidence_fields(outputs, i, self.classes, bool(warnings))
+    if defects==() and of_confidence.get('verdict') not in NAMELESS: warnings.append(_NOT_FOUND)
     return Prediction(
         label=label, confidence=probabilities[label], probabilities=probabilities,
         target=target or label, image=prepared.image,
@@ -144,7 +149,8 @@ def to_prediction(self:Inspector,
         flags=spoiled_by, warnings=tuple(warnings), cuts=engine.meta.get('cuts', {}),
         model_hash=engine.model_hash, preprocess_hash=self.preprocess_hash, depth=prepared.depth,
         views=engine.views, defects=defects,
-        **_confidence_fields(outputs, i, self.classes, bool(warnings)))
+        defect_probability=None if defects is None else float(outputs.present[i].max()),
+        **of_confidence)
 
 # %% ../../nbs/inference/07_inspector.ipynb #predict-batch
 @patch

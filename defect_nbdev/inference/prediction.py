@@ -46,6 +46,7 @@ class Prediction:
     depth:int|None=None # bits that its pixels use, where they were read as more; else None
     views:int=1 # of the image, whose mean this is
     defects:tuple|None=None # of `Defect`, most probable first; None if the model draws no boxes
+    defect_probability:float|None=None # that there is one, in [0,1]; None likewise
     def __repr__(self):
         h,w = self.image.shape[:2]
         verdict = [] if self.verdict is None else [self.verdict]
@@ -143,6 +144,7 @@ def record(self:Prediction)->dict: # plain JSON types
     h,w = self.image.shape[:2]
     more = {'views':self.views} if self.views>1 else {}
     if self.defects is not None:
+        more['defect_probability'] = self.defect_probability
         more['defects'] = [[d.label, round(d.probability, 4), *map(round, d[2:])]
                            for d in self.defects]
     return {

@@ -21,7 +21,7 @@ from ..detection.defects import DetectionSettings, read_settings
 from ..detection.head import DetectionHead, decode_boxes, load_detection_head
 from ..explain.reader import LocalReader, fine_evidence, load_reader
 from ..gradcam import align_to_image
-from .engines import BOX_ROUNDING, Engine
+from .engines import Engine
 from ..model import ModelConfig, ScratchDetector, load_model, pooled_embedding
 from ..uncertainty.confidence import Confidence, load_confidence
 
@@ -86,7 +86,8 @@ class BoxBranch(nn.Module):
         outputs = self.head(levels, contrast.repeat_interleave(views) if views>1 else contrast)
         boxes = decode_boxes(outputs.distances[::views], *self.head.points(levels, side))
         scores = _calibrated(outputs.classes[::views], self.settings.boxes)
-        present = _calibrated(outputs.present[::views], self.settings.present)
+        present = _calibrated(split_views(outputs.present, views), self.settings.present)
+        if views>1: present = present.mean(1)
         return boxes, scores, present, outputs.inside.sigmoid()
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #inference-model
@@ -213,7 +214,7 @@ def compute(self:TorchEngine,
     result = self.confidence.apply(logits, embedding)
     verdicts = np.array([VERDICTS.index(verdict) for verdict in result.verdicts])
     if drawn:
-        floor = self.detector['present_floor'] - BOX_ROUNDING
+        floor = self.floors['present_floor']
         verdicts = _clean_where_empty(verdicts, outputs['present'], floor)
     return {**outputs, 'probabilities':result.probs, 'sets':result.sets,
             'unknown_score':result.scores, 'verdict':verdicts}

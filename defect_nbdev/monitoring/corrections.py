@@ -15,6 +15,7 @@ from fastcore.basics import patch
 
 from ..core.files import write_atomic
 from ..core.tables import write_table
+from ..core.verdicts import answer_name
 from .table_columns import path_to_text, safe_class
 from .store import InspectionStore, encode_png
 
@@ -51,9 +52,8 @@ def _write_image(image, out, label, name):
 
 # %% ../../nbs/monitoring/02_corrections.ipynb #export-corrections
 # column of corrections.csv -> key of an inspection
-_COPIED = {'id':'id', 'from':'label', 'to':'corrected', 'by':'corrected_by',
-           'time':'corrected_at', 'note':'note', 'image_hash':'image_hash',
-           'model_hash':'model_hash'}
+_COPIED = {'id':'id', 'to':'corrected', 'by':'corrected_by', 'time':'corrected_at', 'note':'note',
+           'image_hash':'image_hash', 'model_hash':'model_hash'}
 _COLUMNS = ('image', 'id', 'file', 'from', 'to', 'by', 'time', 'note', 'image_hash', 'model_hash')
 
 @patch
@@ -76,6 +76,7 @@ def export_corrections(self:InspectionStore,
         counts[label] += 1
         if label not in row['probabilities']: new.add(label)
         copied = {column:row[key] for column,key in _COPIED.items()}
+        copied['from'] = answer_name(row['label'], row['verdict'])
         lines.append({**copied, 'image':f'{label}/{name}', 'file':path_to_text(row['file'])})
     out.mkdir(parents=True, exist_ok=True)
     write_table(out/'corrections.csv', lines, _COLUMNS, excel=excel)

@@ -15,6 +15,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.html import printable
 from ..core.tables import excel_sign, write_table
+from ..core.verdicts import answer_name
 from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
@@ -60,8 +61,9 @@ def _format_lines(rows):
     yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':8}  "
            'operator')
     for row in rows:
+        sure = '' if row['verdict']=='clean' else f"{row['confidence']:.1%}"
         cells = (f"{row['id']:7}", f"{row['time'][:19]}Z", f"{_shorten(row['file'], 32):32}",
-                 f"{row['label'][:16]:16}", f"{row['confidence']:6.1%}",
+                 f"{answer_name(row['label'], row['verdict'])[:16]:16}", f'{sure:>6}',
                  f"{row['verdict'] or '':8}", row['corrected'] or '')
         yield '  '.join(cells).rstrip()
 

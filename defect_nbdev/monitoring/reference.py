@@ -88,11 +88,13 @@ def to_table(
         columns.update(row)
         if (row.get('status') or 'ok')!='ok': continue
         where = f'{name}, row {i}'
-        for column in MEASURES: values[column].append(_to_number(row, column, where))
+        is_clean = row.get('verdict')=='clean' # no class was named, so none was named surely
+        for column in MEASURES:
+            number = _to_number(row, column, where)
+            values[column].append(np.nan if is_clean and column=='confidence' else number)
         try: times.append(to_seconds(row.get('time')))
         except ValueError as e: raise ValueError(f'{where}: {e}') from None
-        is_clean = row.get('verdict')=='clean'
-        labels.append('no defect' if is_clean else str(row.get('label') or ''))
+        labels.append('' if is_clean else str(row.get('label') or ''))
         views.append(np.nan_to_num(_to_number(row, 'views', where), nan=1))
     _check_columns(columns, name)
     values = {column:np.array(v, float) for column,v in values.items()}

@@ -42,7 +42,9 @@ def _number_differences(before, after):
     differences = {k:_difference(before[k], after[k]) for k in _NUMBERS}
     old,new = before['probabilities'],after['probabilities']
     each = [_difference(old.get(c), new.get(c)) for c in {*old, *new}]
-    return {**differences, 'probabilities':max(each, default=0.)}
+    found = [record.get('defect_probability') for record in (before, after)]
+    return {**differences, 'probabilities':max(each, default=0.),
+            'defect_probability':_difference(*found)}
 
 # %% ../../nbs/monitoring/03_replay.ipynb #differences
 def _box_movement(before, after):
@@ -51,11 +53,18 @@ def _box_movement(before, after):
     sides = [abs(x-y) for old,new in zip(before, after) for x,y in zip(old[:4], new[:4])]
     return max(sides, default=0)
 
+def _defect_movement(before, after):
+    "The same of defects, whatever order equally probable ones stand in"
+    old,new = (sorted([d[0], *d[2:]] for d in record.get('defects', ()))
+               for record in (before, after))
+    if [d[0] for d in old]!=[d[0] for d in new]: return float('inf')
+    return _box_movement([d[1:] for d in old], [d[1:] for d in new])
+
 # %% ../../nbs/monitoring/03_replay.ipynb #compare-numbers
 def _compare_numbers(before, after):
     "(equal within the tolerances, largest difference, sentences) of two records"
     differences = _number_differences(before, after)
-    movement = _box_movement(before['boxes'], after['boxes'])
+    movement = max(_box_movement(before['boxes'], after['boxes']), _defect_movement(before, after))
     worst = max(differences, key=differences.get)
     largest = differences[worst]
     if largest==0 and not movement:

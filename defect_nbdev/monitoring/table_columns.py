@@ -77,7 +77,7 @@ RECORD = ('label', 'confidence', 'verdict', 'label_set', 'unknown_score', 'proba
           'boxes', 'quality', 'brightness', 'contrast', 'sharpness', 'width', 'height',
           'image_hash', 'model_hash', 'preprocess_hash', 'milliseconds')
 # what only an answer from several views of the image has, and what only a detection head finds
-SOME_RECORDS = ('views', 'defects')
+SOME_RECORDS = ('views', 'defect_probability', 'defects')
 # what a run adds to a record, if it is asked to
 EXTRA_COLUMNS = ('mm2', 'action', 'expected_cost', 'heatmap')
 # for `write_table`: Parquet's type of each column that is no double
@@ -91,11 +91,11 @@ def columns(
     classes, # of the model
     extra=(), # further columns
     views:int=1, # of each image, see `core.views`; more than one adds the column 'views'
-    defects:bool=False, # the model has a detection head, which fills the column 'defects'
+    defects:bool=False, # the model has a detection head, which fills two more columns
 )->list: # of str
     "The columns of a table of inspections"
     probabilities = [f'p_{c}' for c in classes]
-    some = [name for name,has in zip(SOME_RECORDS, (views>1, defects)) if has]
+    some = [name for name,has in zip(SOME_RECORDS, (views>1, defects, defects)) if has]
     before,after = RECORD[:5],RECORD[6:]
     return ['file', 'status', 'error', *before, *probabilities, *after, *some, 'time', *extra]
 

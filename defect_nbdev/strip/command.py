@@ -117,7 +117,8 @@ def _fit_reference(engine, reference, mm_per_px, per_m2, least, options):
     scan = _scan_with_bar(engine, reference, mm_per_px, 'reference', peak=0., **options)
     thresholds = fit_thresholds(scan, mm_per_px, per_m2, least)
     values = ', '.join(f'{label} {value:.2f}' for label,value in thresholds.items())
-    print(f'evidence a class must reach, from the reference: {values}')
+    what = 'evidence' if engine.detector is None else 'probability'
+    print(f'{what} a class must reach, from the reference: {values}')
     name = Path(reference.name).name
     return thresholds, dict(reference=name, reference_sha256=scan.digest, per_m2=per_m2)
 

@@ -323,16 +323,19 @@ def union_area(
 class PieceJoiner:
     "Joins the pieces of defects, one row of tiles after the other"
     def __init__(self,
+        layout:TileLayout, # how the strip is cut
         thresholds:dict, # class -> least probability of a defect's best box, in [0,1]
     ):
-        self.thresholds,self.groups = thresholds,[]
+        self.layout,self.thresholds,self.groups = layout,thresholds,[]
     def add(self,
         pieces, # of `TilePiece`, of one row of tiles
         y:int, # first row of these tiles, pixels: no later tile begins above
     )->list: # of `StripDefect`, those that ended above
         "Add a row of tiles"
-        ended = [g for g in self.groups if max(piece.reach[3] for piece in g)<=y]
-        self.groups = [g for g in self.groups if max(piece.reach[3] for piece in g)>y]
+        top = y - self.layout.cell # how far up a piece of these tiles reaches
+        def is_open(group): return max(piece.reach[3] for piece in group)>top
+        ended = [group for group in self.groups if not is_open(group)]
+        self.groups = [group for group in self.groups if is_open(group)]
         for piece in pieces: self._join(piece)
         return self._to_defects(ended)
     def finish(self)->list: # of `StripDefect`

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from ..inference.engines import Engine, EngineOutputs
+from ..inference.engines import Engine
 from .defects import CellGrid, DefectTracker, PieceJoiner, check_scale
 from .defects import merge_overlapping, tile_pieces
 from .reader import Strip
@@ -57,8 +57,9 @@ class Scan:
     strip:Strip # what was inspected
     layout:TileLayout # how it was cut
     classes:tuple # labels of the model's classes that are defects
-    cut:float # least evidence of a cell that belongs to a defect
-    thresholds:dict # class -> least evidence at a defect's highest cell
+    cut:float # least evidence of a cell that belongs to a defect; not used for boxes
+    # class -> least evidence at a defect's highest cell, or probability of its best box
+    thresholds:dict
     defects:list=field(default_factory=list) # of `StripDefect`, from head to tail
     missed:list=field(default_factory=list) # (start, stop) of rows that no tile shows
     tiles:int=0 # that the network predicted
@@ -83,9 +84,7 @@ class Scan:
 # %% ../../nbs/strip/05_scan.ipynb #predict-tiles
 def _predict_tiles(engine, tiles, batch):
     "Outputs of a row of tiles, and whether each one's verdict is 'unknown'"
-    runs = [engine.run(tiles[i:i+batch]) for i in range(0, len(tiles), batch)]
-    columns = [None if column[0] is None else np.concatenate(column) for column in zip(*runs)]
-    outputs = EngineOutputs(*columns)
+    outputs = engine.run_batches(tiles, batch)
     if outputs.verdicts is None: return outputs,np.zeros(len(tiles), bool)
     return outputs,outputs.verdicts=='unknown'
 
@@ -130,7 +129,7 @@ class _BoxMerger:
     "Defects from the boxes that a detection head draws in tiles"
     def __init__(self, scan, engine, class_ids):
         self.layout,self.engine,self.classes = scan.layout,engine,scan.classes
-        self.joiner = PieceJoiner(scan.thresholds)
+        self.joiner = PieceJoiner(scan.layout, scan.thresholds)
     def add(self, y, xs, outputs, unknown):
         pieces,shape = [],(self.layout.tile,)*2
         for i,x in enumerate(xs):
@@ -163,7 +162,7 @@ def add_tiles(self:_Scanner, y, xs, outputs, unknown):
     scan.tiles += len(xs)
     clean = np.isin(outputs.probabilities.argmax(1), self.clean_ids)
     if outputs.verdicts is not None: clean |= outputs.verdicts=='clean'
-    scan.clean_tiles += int((clean & ~unknown).sum())
+    scan.clean_tiles += int(clean.sum())
     scan.unknown_tiles += int(unknown.sum())
     self.inspected.append((y, y+scan.layout.tile))
 

@@ -8,6 +8,7 @@ __all__ = ['CLEAN_SHARE', 'usable_images', 'corrupted_copy', 'with_rotations', '
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #imports
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -80,7 +81,8 @@ def clean_parts(
         if not sample.boxes: continue
         image = sample.read()
         side = round(CLEAN_SHARE*min(image.shape[:2]))
-        for y,x in clean_tiles(np.ones(image.shape[:2], bool), sample.boxes, side, side//2):
+        for y,x in clean_tiles(np.ones(image.shape[:2], bool), sample.boxes, side,
+                               max(side//2, 1)):
             yield np.ascontiguousarray(image[y:y+side,x:x+side])
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #calibrate
@@ -90,9 +92,11 @@ def _fit_known(model, config, train, kind, with_clean=False):
     y = np.repeat(class_indices(train, config.classes), 2)
     embedding = embed(with_rotations(train))
     learned = embedding[::2]
-    if with_clean and (parts := list(clean_parts(train))): # one more class of known surfaces
-        embedding = np.concatenate([embedding, embed(parts)])
-        y = np.append(y, np.full(len(parts), len(config.classes)))
+    parts = clean_parts(train) if with_clean else iter(())
+    if (first := next(parts, None)) is not None: # one more class of known surfaces
+        clean = embed(chain([first], parts))
+        embedding = np.concatenate([embedding, clean])
+        y = np.append(y, np.full(len(clean), len(config.classes)))
     looks_at_features = kind in ('mahalanobis', 'knn') # the other kinds look at logits
     widths = embedding_widths(model, embedding) if looks_at_features else ()
     return fit_novelty(kind, embedding, y, widths=widths), learned
@@ -218,6 +222,7 @@ def refit_confidence(
     error:float=.01, # wished chance to miss the true class, in (0,1)
     unknown_share:float=.01, # wished share of known images called unknown, in (0,1)
     kind:str='mahalanobis', # one of NOVELTY_KINDS
+    with_limits:bool=True, # learn again what a good image looks like
 )->tuple: # (Confidence, the model's classes)
     "Fit a saved model's confidence and its limits of a good image again, and save both"
     folder = find_model(model)
@@ -228,6 +233,7 @@ def refit_confidence(
     confidence = calibrate(network, config, train, valid, error, unknown_share, kind,
                            with_clean=has_head)
     confidence.save(folder)
+    if not with_limits: return confidence, config.classes
     typical = usable_images(valid if fit_on else train, 2000)
     save_limits(fit_limits(s.read() for s in typical), folder)
     return confidence, config.classes

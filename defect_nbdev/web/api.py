@@ -9,6 +9,7 @@ __all__ = ['add_api']
 import os
 from pathlib import Path
 
+from ..core.verdicts import answer_name
 from .gradio_import import gr
 from .service import STRIP_COLUMNS, model_facts, self_tests
 from .tabs import PAGE_ERRORS, inspect_strip, model_card, named_files, page_error
@@ -95,8 +96,8 @@ def _correct_endpoint(service):
         except PAGE_ERRORS as e:
             raise page_error(e) from None
         Path(item.path).unlink(missing_ok=True)  # a program does not come back to correct it
-        return {'id':item.id, 'file':item.name, 'was':item.record['label'],
-                'label':item.correction}
+        was = answer_name(item.record['label'], item.record['verdict'])
+        return {'id':item.id, 'file':item.name, 'was':was, 'label':item.correction}
     return correct
 
 # %% ../../nbs/web/07_api.ipynb #api-about

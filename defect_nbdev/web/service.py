@@ -33,7 +33,7 @@ from ..core.html import data_uri
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
 from ..core.tables import write_table
-from ..core.verdicts import VERDICT_TITLES
+from ..core.verdicts import VERDICT_TITLES, answer_name
 from ..datasets.synthetic import make_steel
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
@@ -453,8 +453,9 @@ def correct(self:AppService,
 def _correction_record(item):
     "An entry of corrections.json"
     record = item.record
-    return {'file':item.name, 'from':record['label'], 'to':item.correction,
-            'image_hash':record['image_hash'], 'model_hash':record['model_hash']}
+    was = answer_name(record['label'], record['verdict'])
+    return {'file':item.name, 'from':was, 'to':item.correction, 'image_hash':record['image_hash'],
+            'model_hash':record['model_hash']}
 
 # %% ../../nbs/web/04_service.ipynb #export-corrections
 @patch

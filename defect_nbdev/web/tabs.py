@@ -21,7 +21,7 @@ from PIL import Image
 
 from ..core.faults import error_sentence
 from ..core.models import find_model, shipped_model
-from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS
+from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
 from ..datasets.synthetic import make_steel
 from ..strip.synthetic import make_strip, place_defects
 from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
@@ -337,7 +337,7 @@ def strip_tab(
 def _thumbnail(item):
     "(picture, caption) of an answer"
     picture = Image.open(io.BytesIO(base64.b64decode(item.thumbnail.split(',')[1])))
-    label = 'no defect' if item.record['verdict']=='clean' else item.record['label']
+    label = answer_name(item.record['label'], item.record['verdict'])
     return picture,f'{label} → {item.correction}' if item.correction else label
 
 # %% ../../nbs/web/06_tabs.ipynb #describe-answer
@@ -362,7 +362,9 @@ def visit_answers(
         words = 'Inspect an image first; its answer can be corrected here.'
         return gr.Gallery(pictures, selected_index=None),None,words,chosen
     item = session[chosen]
-    label = item.correction or item.record['label']
+    # nothing is suggested where the answer names no class
+    suggested = '' if item.record['verdict']=='clean' else item.record['label']
+    label = item.correction or suggested
     return gr.Gallery(pictures, selected_index=chosen),label,_describe_answer(item),chosen
 
 # %% ../../nbs/web/06_tabs.ipynb #page-error

@@ -17,7 +17,7 @@ from common import NEU_FOLDER, cpu_name, json_beside, make_parser, read_json, up
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.splits import known_parts, require_manifest
 from defect_nbdev.datasets.layouts import read_samples
-from defect_nbdev.detection.defects import ScoreCalibration
+from defect_nbdev.detection.defects import read_settings
 from defect_nbdev.detection.head import load_detection_head
 from defect_nbdev.detection.learn import known_boxes
 from defect_nbdev.detection.measure import measure_detection_head
@@ -45,11 +45,11 @@ def eye_tiles(data):
 
 
 def evidence(model, images):
-    "The highest probability of a box in each image"
+    "The probability that there is a defect in each image"
     network,config = load_model(model)
     head,record = load_detection_head(model, network)
-    detect = partial(detect_images, network, config, head, floor=1.,
-                     calibration=ScoreCalibration(*record['calibration']))
+    settings = read_settings(record)
+    detect = partial(detect_images, network, config, head, settings=settings)
     return np.array([found.evidence for found in detect(images)])
 
 
@@ -74,7 +74,8 @@ def measure(model, data, tiles):
     samples = known_parts(require_manifest(model), read_samples(data)).part('validation')
     by_eye,own = evidence(model, tiles),result['tiles']
     result['tiles_by_eye'] = {
-        'tiles':len(tiles), 'false_alarms':float((by_eye>=result['record']['floor']).mean()),
+        'tiles':len(tiles),
+        'false_alarms':float((by_eye>=result['record']['present_floor']).mean()),
         'false_alarms_at_95':float((by_eye>=own['floor_at_95']).mean())}
     result['verdicts'] = {
         'clean tiles by eye':shares(inspector, tiles),
