@@ -28,10 +28,9 @@ from .seals import read_export
 
 # %% ../../nbs/inference/02_engines.ipynb #engine-outputs
 class EngineOutputs(NamedTuple):
-    "What an engine says of a batch; None where the model has no part that says it"
+    "What an engine says of a batch; None where the model has no confidence, or no detection head, that says it"
     logits:np.ndarray # (B,n) float32
     probabilities:np.ndarray # (B,n) float32, calibrated, rows sum to 1
-    # sets, unknown-scores and verdicts want a `Confidence`
     sets:np.ndarray|None # (B,n) bool, the classes that cannot be excluded
     unknown_scores:np.ndarray|None # (B,) float32, in spreads above known images' median
     verdicts:np.ndarray|None # (B,) of VERDICTS

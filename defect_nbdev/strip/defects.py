@@ -83,8 +83,7 @@ def add(self:CellGrid,
 class StripDefect:
     "A defect of a strip, in pixels; right and lower edges are outside"
     label:str # class
-    # in [0,1]: that a drawn box is right, or of the class in its tiles, weighted by their heatmaps
-    confidence:float
+    confidence:float # of its class in its tiles, weighted by heatmaps, or of its box, in [0,1]
     xmin:int # from the strip's left edge
     ymin:int # from its head
     xmax:int # from the strip's left edge

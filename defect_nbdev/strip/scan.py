@@ -58,8 +58,7 @@ class Scan:
     layout:TileLayout # how it was cut
     classes:tuple # labels of the model's classes that are defects
     cut:float # least evidence of a cell that belongs to a defect; not used for boxes
-    # class -> least evidence at a defect's highest cell, or probability of its best box
-    thresholds:dict
+    thresholds:dict # class -> least evidence at a defect's highest cell, or probability of its box
     defects:list=field(default_factory=list) # of `StripDefect`, from head to tail
     missed:list=field(default_factory=list) # (start, stop) of rows that no tile shows
     tiles:int=0 # that the network predicted
