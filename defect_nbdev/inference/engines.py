@@ -28,7 +28,7 @@ from .seals import read_export
 
 # %% ../../nbs/inference/02_engines.ipynb #engine-outputs
 class EngineOutputs(NamedTuple):
-    "What an engine says of a batch; None where the model has no confidence, or no detection head, that says it"
+    "What an engine says of a batch; None where the model lacks the confidence or the head for it"
     logits:np.ndarray # (B,n) float32
     probabilities:np.ndarray # (B,n) float32, calibrated, rows sum to 1
     sets:np.ndarray|None # (B,n) bool, the classes that cannot be excluded
