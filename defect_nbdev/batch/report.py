@@ -15,15 +15,14 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell
 from ..core.page import headline_box, html_page, report_style
-from ..core.verdicts import CLASSIFIER_VERDICTS, VERDICT_MEANINGS, VERDICT_WORDS
+from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
 
 def _told(facts):
-    "The verdicts that the page speaks of: a classifier's, and others that there are"
-    counts = {verdict:row['n'] for verdict,row in facts['verdicts'].items()}
-    return [verdict for verdict in counts if counts[verdict] or verdict in CLASSIFIER_VERDICTS]
+    "The verdicts that the page speaks of"
+    return told_verdicts({verdict:row['n'] for verdict,row in facts['verdicts'].items()})
 
 def _verdict_section(facts):
     "Accepted, to review, unknown, without a defect"

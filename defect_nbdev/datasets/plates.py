@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .boxes import Box
+from .boxes import Box, box_area, shared_area
 from .leakage import overlapping_parts, strip_groups
 
 # %% ../../nbs/datasets/12_plates.ipynb #exact-shift
@@ -52,21 +52,13 @@ def _consistent(n, shifts, tolerance):
     return np.zeros((n,2)), shifts
 
 # %% ../../nbs/datasets/12_plates.ipynb #box-areas
-def _shared_area(a, b):
-    "Pixels that two boxes share"
-    height = min(a.ymax, b.ymax)-max(a.ymin, b.ymin)
-    width = min(a.xmax, b.xmax)-max(a.xmin, b.xmin)
-    return max(height, 0)*max(width, 0)
-
-def _area(box): return (box.xmax-box.xmin)*(box.ymax-box.ymin)
-
 def _union(a, b):
     return Box(a.label, min(a.xmin, b.xmin), min(a.ymin, b.ymin), max(a.xmax, b.xmax),
                max(a.ymax, b.ymax))
 
 def _are_one(a, b, least):
     "Do two boxes of one label share so much of the smaller?"
-    return a.label==b.label and _shared_area(a, b)>=least*min(_area(a), _area(b))
+    return a.label==b.label and shared_area(a, b)>=least*min(box_area(a), box_area(b))
 
 # %% ../../nbs/datasets/12_plates.ipynb #merge-boxes-fn
 def merge_boxes(

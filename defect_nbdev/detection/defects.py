@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ..core.files import is_number
+from ..datasets.boxes import union_area
 from ..datasets.quality import Limits
 
 # %% ../../nbs/detection/04_defects.ipynb #defect
@@ -24,9 +25,6 @@ class Defect(NamedTuple):
     ymin:float # upper edge, pixels
     xmax:float # right edge, pixels
     ymax:float # lower edge, pixels
-    def area(self)->float: # pixels²
-        "How much of the image its box takes"
-        return (self.xmax-self.xmin)*(self.ymax-self.ymin)
 
 # %% ../../nbs/detection/04_defects.ipynb #score-calibration
 def log_odds(
@@ -151,9 +149,4 @@ def covered_area(
     shape:tuple, # (H,W) of their image
 )->float: # share of the image, in [0,1]
     "How much of an image some boxes cover"
-    mask = np.zeros(shape, np.uint8)
-    for b in boxes:
-        (left,right),(top,bottom) = ([round(v) for v in edges]
-                                     for edges in ((b.xmin, b.xmax), (b.ymin, b.ymax)))
-        mask[top:bottom,left:right] = 1
-    return float(mask.mean())
+    return union_area(boxes)/(shape[0]*shape[1])

@@ -34,7 +34,7 @@ from .train import HEAD_CONFIG, boxed_samples, make_trainer
 from ..model import cell_offset, load_model, predict_batches, save_model
 from ..train import TrainConfig, evidence_scale
 from ..training.checkpoints import load_checkpoint, save_checkpoint
-from ..uncertainty.fit import CLEAN_SHARE, clean_parts
+from ..uncertainty.fit import CLEAN_SHARE, clean_parts, clean_squares
 
 # %% ../../nbs/detection/09_learn.ipynb #parts
 class DetectionParts(NamedTuple):
@@ -112,7 +112,7 @@ def cut_tiles(
     "An image's squares with and without a drawn defect"
     image,boxes = sample.read(),known_boxes(sample, classes)
     side = round(CLEAN_SHARE*min(image.shape[:2]))
-    clean = list(clean_parts([sample]))
+    clean = clean_squares(image, sample.boxes)
     defective = [_cut(image, tile_around(box, image.shape, side)) for box in boxes]
     return clean, defective, [box.label for box in boxes]
 

@@ -102,9 +102,8 @@ def _scale_box(box, side, shape):
 # %% ../../nbs/inference/06_prediction.ipynb #regions
 def _defect_regions(defects, label, shape, mm_per_pixel):
     "Boxes and area of a class among the defects of an image"
-    own = [d for d in defects if d.label==label]
-    boxes = [ScoredBox(*map(round, d[2:]), d.probability) for d in own]
-    return {'boxes':boxes, **area_size(covered_area(own, shape), shape, mm_per_pixel)}
+    boxes = [ScoredBox(*map(round, d[2:]), d.probability) for d in defects if d.label==label]
+    return {'boxes':boxes, **area_size(covered_area(boxes, shape), shape, mm_per_pixel)}
 
 @patch
 def regions(self:Prediction,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHARED', 'CellEvidence', 'CellGrid', 'StripDefect', 'check_scale', 'DefectTracker', 'merge_overlapping', 'TilePiece',
-           'tile_pieces', 'union_area', 'PieceJoiner']
+           'tile_pieces', 'PieceJoiner']
 
 # %% ../../nbs/strip/04_defects.ipynb #imports
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+from ..datasets.boxes import Box, box_area, shared_area, union_area
 from .tiles import TileLayout
 
 # %% ../../nbs/strip/04_defects.ipynb #cell-evidence
@@ -264,10 +265,9 @@ def merge_overlapping(
 # %% ../../nbs/strip/04_defects.ipynb #tile-piece
 class TilePiece(NamedTuple):
     "A defect as one tile shows it, in pixels of the strip"
-    label:str # class
     probability:float # that its box is right, in [0,1]
-    box:tuple # xmin, ymin, xmax, ymax
-    reach:tuple # the same, going on over those of the tile's edges at which it ends
+    box:Box # with its class
+    reach:Box # the same, going on over those of the tile's edges at which it ends
     unknown:bool # the tile has the verdict 'unknown'
 
 def tile_pieces(
@@ -283,40 +283,21 @@ def tile_pieces(
     for defect in defects:
         low,high = np.floor(defect[2:4]).astype(int), np.ceil(defect[4:6]).astype(int)
         beyond_low,beyond_high = np.where(low<=0, -cell, 0), np.where(high>=tile, cell, 0)
-        box,reach = (tuple((np.concatenate(ends) + [x, y, x, y]).tolist())
+        box,reach = (Box(defect.label, *(np.concatenate(ends) + [x, y, x, y]).tolist())
                      for ends in ((low, high), (low+beyond_low, high+beyond_high)))
-        pieces.append(TilePiece(defect.label, defect.probability, box, reach, unknown))
+        pieces.append(TilePiece(defect.probability, box, reach, unknown))
     return pieces
 
 # %% ../../nbs/strip/04_defects.ipynb #same-defect
 SHARED = .25 # of the smaller box: from here on two boxes of a class show the same defect
 
-def _shared_area(a, b):
-    "Pixels² that two boxes share"
-    width,height = min(a[2], b[2])-max(a[0], b[0]), min(a[3], b[3])-max(a[1], b[1])
-    return max(width, 0)*max(height, 0)
-
-def _area(box): return (box[2]-box[0])*(box[3]-box[1])
-
 def _show_the_same(a, b):
     "Are two pieces of one defect?"
-    if a.label!=b.label: return False
-    if _shared_area(a.box, b.box)>=SHARED*min(_area(a.box), _area(b.box)): return True
+    if a.box.label!=b.box.label: return False
+    smaller = min(box_area(a.box), box_area(b.box))
+    if shared_area(a.box, b.box)>=SHARED*smaller: return True
     is_cut = a.reach!=a.box or b.reach!=b.box
-    return is_cut and _shared_area(a.reach, b.reach)>0
-
-# %% ../../nbs/strip/04_defects.ipynb #union-area
-def union_area(
-    boxes, # (xmin, ymin, xmax, ymax) of each, whole pixels
-)->int: # pixels²
-    "What boxes cover together"
-    corners = np.array(boxes)
-    xs,ys = np.unique(corners[:,[0,2]]),np.unique(corners[:,[1,3]])
-    covered = np.zeros((len(ys)-1,len(xs)-1), bool)
-    for xmin,ymin,xmax,ymax in corners:
-        rows,columns = np.searchsorted(ys, (ymin, ymax)),np.searchsorted(xs, (xmin, xmax))
-        covered[slice(*rows),slice(*columns)] = True
-    return int(np.diff(ys)@covered@np.diff(xs))
+    return is_cut and shared_area(a.reach, b.reach)>0
 
 # %% ../../nbs/strip/04_defects.ipynb #piece-joiner
 class PieceJoiner:
@@ -332,7 +313,7 @@ class PieceJoiner:
     )->list: # of `StripDefect`, those that ended above
         "Add a row of tiles"
         top = y - self.layout.cell # how far up a piece of these tiles reaches
-        def is_open(group): return max(piece.reach[3] for piece in group)>top
+        def is_open(group): return max(piece.reach.ymax for piece in group)>top
         ended = [group for group in self.groups if not is_open(group)]
         self.groups = [group for group in self.groups if is_open(group)]
         for piece in pieces: self._join(piece)
@@ -357,9 +338,10 @@ def _to_defects(self:PieceJoiner, groups):
     return [d for d in defects if d.peak>=self.thresholds[d.label]]
 
 def _piece_defect(group):
-    boxes = np.array([piece.box for piece in group])
+    boxes = [piece.box for piece in group]
+    corners = np.array([box[1:] for box in boxes])
     probabilities = [piece.probability for piece in group]
     best,area = max(probabilities),float(union_area(boxes))
     unknown = np.average([piece.unknown for piece in group], weights=probabilities)
-    return StripDefect(group[0].label, best, *boxes[:,:2].min(0).tolist(),
-                       *boxes[:,2:].max(0).tolist(), area, best*area, best, float(unknown))
+    return StripDefect(boxes[0].label, best, *corners[:,:2].min(0).tolist(),
+                       *corners[:,2:].max(0).tolist(), area, best*area, best, float(unknown))

@@ -21,6 +21,7 @@ import numpy as np
 from common import NEU_FOLDER, cpu_name, json_beside, make_parser, update_json
 from defect_nbdev.core.metrics import wilson_interval
 from defect_nbdev.core.models import find_model
+from defect_nbdev.datasets.boxes import box_area, shared_area
 from defect_nbdev.datasets.layouts import read_samples
 from defect_nbdev.datasets.leakage import search_overlaps
 from defect_nbdev.datasets.plates import lay_plates
@@ -35,10 +36,7 @@ PER_M2 = 4. # million pixels of half a millimetre in a square metre
 
 def shared(a, b):
     "How much of the smaller of two boxes both hold, in [0,1]"
-    width = min(a.xmax, b.xmax) - max(a.xmin, b.xmin)
-    height = min(a.ymax, b.ymax) - max(a.ymin, b.ymin)
-    areas = [(box.xmax-box.xmin)*(box.ymax-box.ymin) for box in (a, b)]
-    return max(width, 0)*max(height, 0)/min(areas)
+    return shared_area(a, b)/min(box_area(a), box_area(b))
 
 
 def lay(data, model):
