@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..core.metrics import fair_metrics
+from ..core.models import DETECTOR_FILE, find_model
 from ..datasets.splits import background_sentence, known_parts
 from .measurement import EvaluationData, list_mistakes, measure_calibration
 from .measurement import measure_classes, measure_labels, measure_selective
@@ -193,6 +194,10 @@ def _measure_all(data, ladder_images):
         'mistakes':list_mistakes(data)})
 
 # %% ../../nbs/evaluation/07_summary.ipynb #evaluate
+_HEAD_SENTENCE = ('This model marks defects as boxes too, says where there is none, and hands to a '
+                  'person what its boxes do not bear out; this report measures its names without '
+                  'them. defect_detector measures the boxes.')
+
 def evaluate(
     model, # a saved model's folder or a shipped model's name
     folder, # of images, in any layout `read_samples` knows
@@ -211,6 +216,8 @@ def evaluate(
     chapters = _measure_all(data, ladder_images if ladders else None)
     setting = to_json_types(_setting(data, folder, split, start))
     sentences = summary_sentences(chapters)
+    setting['model']['detection_head'] = (find_model(model)/DETECTOR_FILE).is_file()
+    if setting['model']['detection_head']: sentences.append(_HEAD_SENTENCE)
     return {'format':REPORT_FORMAT, 'verdict':sentences, **setting, **chapters}, data
 
 # %% ../../nbs/evaluation/07_summary.ipynb #draw-rows

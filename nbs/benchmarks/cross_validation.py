@@ -30,8 +30,8 @@ from defect_nbdev.datasets.layouts import class_indices, read_samples
 from defect_nbdev.datasets.splits import (
     apply_manifest, deal_folds, fold_manifest, make_manifest, read_manifest, write_manifest,
 )
+from defect_nbdev.detection.recipes import Stage, classifier_stages, retrain
 from defect_nbdev.model import embedding_widths, load_model, predict_batches
-from defect_nbdev.training.recipes import read_recipe, retrain
 from defect_nbdev.uncertainty.confidence import fit_confidence
 from defect_nbdev.uncertainty.fit import corrupted_copy, with_rotations
 
@@ -119,7 +119,8 @@ def run_fold(fold, name, manifest, args):
     start = time.time()
     write_manifest(out/'fold.json', manifest)
     # `evaluate` fits a confidence of its own, on other images
-    stages = [(stage['name'], {**stage['options'], 'confidence':False}) for stage in args.stages]
+    stages = [Stage(stage['name'], {**stage['options'], 'confidence':False})
+              for stage in args.stages]
     retrain(stages, args.data, out/'model', out/'fold.json', args.imagenet,
             shared=Path(args.work)/'stages'/f'fold{fold}')
     result = evaluate(out/'model'/'last', args.data, args.error)
@@ -158,9 +159,8 @@ def manifest_of(fold, folder, args):
 
 
 def recipe_stages(model, epochs):
-    "A model's stages as its recipe.json holds them, some with other epochs (name -> number)"
-    stages = [{'name':name, 'options':options}
-              for name,options in read_recipe(find_model(model)/'recipe.json')]
+    "The stages that teach a model its names, some with other epochs (name -> number)"
+    stages = classifier_stages(model)
     if unknown := epochs.keys() - {stage['name'] for stage in stages}:
         raise SystemExit(f"{model}: its recipe has no stage {', '.join(sorted(unknown))}.")
     for stage in stages:

@@ -13,8 +13,8 @@ from defect_nbdev.core.files import write_text
 from defect_nbdev.core.metrics import wilson_interval
 from defect_nbdev.core.models import find_model
 from defect_nbdev.datasets.splits import read_manifest
+from defect_nbdev.detection.recipes import has_recipe, read_recipe
 from defect_nbdev.model import load_config
-from defect_nbdev.training.recipes import has_recipe, read_recipe
 
 TEMPLATE = Template("""# $name
 
@@ -49,7 +49,7 @@ strips; all that show the same metal, under any shift and quarter turn, are on o
 
 `recipe.json` holds it; one command runs it again: `defect_retrain $name ../shared/neu-det --out \
 runs/again --imagenet FOLDER`, where the folder holds ImageNet weights under the names of the \
-backbones. Its stages, with the options of `defect_train`:
+backbones. Its stages, with the options of their commands:
 
 $stages
 
@@ -180,8 +180,9 @@ def describe_heatmaps(results):
 def describe_stages(path):
     "The stages of a recipe, and its remark"
     lines = []
-    for i,(name,options) in enumerate(read_recipe(path), 1):
-        lines.append(f'{i}. `{name}`: ' + ', '.join(f'{k} {v}' for k,v in options.items()))
+    for i,(name,options,command) in enumerate(read_recipe(path), 1):
+        told = ', '.join(f'{k} {v}' for k,v in options.items())
+        lines.append(f'{i}. `{name}`, by `{command}`: {told}')
     remark = read_json(path).get('remark')
     if remark:
         lines += ['', remark]
