@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SUBFOLDER', 'PREVIEW', 'RESIZED', 'FOREIGN', 'UNREADABLE', 'SHARED', 'NAMESAKE', 'OUTSIDE', 'NAMELESS',
-           'EMPTY_FOLDER', 'BESIDE', 'Sample', 'Samples', 'read_boxes', 'finding_lines', 'finding_sentence',
+           'EMPTY_FOLDER', 'BESIDE', 'CLEAN', 'Sample', 'Samples', 'read_boxes', 'finding_lines', 'finding_sentence',
            'folder_record', 'folder_lines', 'folder_hint', 'read_samples', 'rename_classes', 'class_indices',
-           'evenly_spaced']
+           'evenly_spaced', 'read_clean_images']
 
 # %% ../../nbs/datasets/04_layouts.ipynb #imports
 import re
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+from ..core.files import in_system_folder, list_files, natural_key
 from ..core.images import read_image
 from .boxes import BROKEN, Box, clean_box, picture_of, picture_size
 from .boxes import read_annotation
@@ -565,3 +566,24 @@ def evenly_spaced(
     "A spread over a list that is too long to be used whole"
     if not n: return np.arange(0)
     return np.unique(np.linspace(0, n-1, min(most, n)).round().astype(int))
+
+# %% ../../nbs/datasets/04_layouts.ipynb #read-clean-images
+CLEAN = 'clean' # label of an image without a defect; no class of a model
+
+def read_clean_images(
+    folder, # of images of metal without a defect, and folders with more
+    bits:int|None=None, # that 16-bit pixels use, see `read_image`
+)->list: # of `Sample` without boxes, folder after folder in natural order
+    "The images of a folder that somebody vouches for"
+    folder = Path(folder)
+    inner = (f for f in folder.rglob('*') if f.is_dir() and not _is_hidden(f, folder))
+    folders = sorted([folder, *inner], key=lambda f: natural_key(str(f)))
+    paths = [path for each in folders for path in list_files(each)]
+    if not paths: raise ValueError(f'{folder}: holds no image of clean metal.')
+    return [Sample(path, CLEAN, bits=bits) for path in paths]
+
+def _is_hidden(path, top):
+    "Does a path lead through a hidden or a system's folder below `top`?"
+    inner = path.relative_to(top)
+    return any(part.startswith('.') for part in inner.parts) or in_system_folder(inner)
+

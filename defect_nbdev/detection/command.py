@@ -14,6 +14,8 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.files import check_out_file, check_out_folder, write_text
 from ..core.models import find_model
+from ..datasets.layouts import read_clean_images
+
 
 # %% ../../nbs/detection/11_command.ipynb #print-epoch
 def _print_epoch(row):
@@ -57,6 +59,7 @@ def fit_confidence_like(
     model, # folder of the model that gets one; may be the same
     data, # folder with the images it was trained on, and their boxes
     error:float=.01, # chance that a label set misses the true class
+    clean=(), # of `Sample`: images of clean metal
 ):
     "Fit a model's confidence in the manner of another's; a model with a head knows clean metal"
     from defect_nbdev.uncertainty.command import print_confidence # slow: torch
@@ -66,11 +69,16 @@ def fit_confidence_like(
     if before is None: return
     print('confidence, fitted again with clean metal as known:')
     fitted = refit_confidence(model, data, error=error, unknown_share=before.unknown_share,
-                              kind=before.novelty.kind, with_limits=False)
+                              kind=before.novelty.kind, with_limits=False, clean=clean)
     print_confidence(*fitted, error)
 
 
 # %% ../../nbs/detection/11_command.ipynb #fit-detector
+def _read_clean(model, folder):
+    "Images of clean metal as the model reads its own; none without a folder"
+    from defect_nbdev.model import load_config # slow: torch
+    return read_clean_images(folder, load_config(model).preprocess.bits) if folder else ()
+
 def fit_detector(
     model, # a saved model's folder or a shipped model's name
     data, # folder with the images it was trained on, and their boxes
@@ -80,12 +88,13 @@ def fit_detector(
     workers:int=1, # processes that prepare views
     seed:int=0, # of weights and views
     error:float=.01, # chance that a label set misses the true class
+    clean=None, # folder of images of metal without a defect, beside what lies outside all boxes
 ):
     "Train a model's detection head, or a new model with one, and fit its confidence; prints"
     check_out_folder(new_model or find_model(model))
-    training = _training(epochs, seed)
-    _print_fitted(_fit(model, data, new_model, training, batch=batch, workers=workers))
-    fit_confidence_like(model, new_model or model, data, error)
+    training,known = _training(epochs, seed),_read_clean(model, clean)
+    _print_fitted(_fit(model, data, new_model, training, clean=known, batch=batch, workers=workers))
+    fit_confidence_like(model, new_model or model, data, error, known)
 
 
 # %% ../../nbs/detection/11_command.ipynb #defect-detector
@@ -100,6 +109,7 @@ def defect_detector(
     workers:int=1, # with --fit: processes that prepare views
     seed:int=0, # with --fit: of weights and views
     error:float=.01, # with --fit: chance that a label set misses the true class
+    clean:str=None, # with --fit: folder of images without a defect, to learn from as well
     out:str=None, # write the numbers to this file as JSON too
 ):
     "Train a model's detection head, and measure it against the boxes people drew"
@@ -107,8 +117,9 @@ def defect_detector(
     if batch<2: raise ValueError(f'batch is {batch}; give 2 or more.')
     if out: check_out_file(out)
     if new_model and not fit: raise ValueError('new_model is written with --fit only; give it too.')
+    if clean and not fit: raise ValueError('clean metal is learned with --fit only; give it too.')
     if fit:
-        fit_detector(model, data, new_model, epochs, batch, workers, seed, error)
+        fit_detector(model, data, new_model, epochs, batch, workers, seed, error, clean)
         model = new_model or model
     from defect_nbdev.detection.measure import detector_table # slow: torch
     from defect_nbdev.detection.measure import measure_detection_head # slow: torch

@@ -8,6 +8,7 @@ __all__ = ['LEAST_RIGHT', 'DetectionParts', 'divide_boxed', 'known_boxes', 'fit_
 
 # %% ../../nbs/detection/09_learn.ipynb #imports
 import copy
+import hashlib
 import json
 from dataclasses import asdict, replace
 from functools import partial
@@ -38,7 +39,7 @@ from ..uncertainty.fit import CLEAN_SHARE, clean_parts, clean_squares
 
 # %% ../../nbs/detection/09_learn.ipynb #parts
 class DetectionParts(NamedTuple):
-    "The images of a detection head, each with boxes"
+    "The images of a detection head, each with boxes or known to be clean"
     learned:list # of `Sample`: the head learns from them
     held_out:list # of `Sample`: floor and calibration are fitted on them
     validation:list # of `Sample`: those of the classifier, which the head does not learn from
@@ -54,8 +55,9 @@ def divide_boxed(
     data, # folder with the images
     bits:int|None=None, # that 16-bit pixels use, as the model's `Preprocess` says
     classes=None, # names that the model knows; None: those of the manifest's images
+    clean=(), # of `Sample` without boxes, from `read_clean_images`
 )->DetectionParts:
-    "Images with boxes, in three parts"
+    "Images with boxes in three parts, clean ones in the first two"
     samples = apply_manifest(manifest, data).with_bits(bits)
     known = samples.classes if classes is None else classes
     train,held_out = samples.part('train'),_hold_out(manifest)
@@ -67,7 +69,9 @@ def divide_boxed(
         raise ValueError(f'{data}: {len(parts.learned)} images with boxes to learn from, '
                          f'{len(parts.held_out)} held out, {len(parts.validation)} to validate; '
                          'a detection head needs some of each.')
-    return parts
+    learned = len(clean) - len(clean)//5
+    return parts._replace(learned=parts.learned + list(clean[:learned]),
+                          held_out=parts.held_out + list(clean[learned:]))
 
 def known_boxes(
     sample, # a `Sample`
@@ -196,11 +200,16 @@ def clean_limits(
 # %% ../../nbs/detection/09_learn.ipynb #training-key
 CHECKPOINT_FILE,KEY_FILE = 'detector-training.safetensors','detector-training.json'
 
-def _training_key(model, network, training, options):
+def _list_hash(samples):
+    "Tells a list of files from another"
+    return hashlib.sha256('\n'.join(s.path.name for s in samples).encode()).hexdigest()[:16]
+
+def _training_key(model, network, training, clean, options):
     "What a checkpoint belongs to, plain JSON types"
     told = {name:value for name,value in options.items() if name not in ('workers', 'accelerator')}
     key = {'network':weights_fingerprint(network), 'training':asdict(training), 'options':told,
            'split':file_sha256(find_model(model)/'split.json')}
+    if clean: key['clean'] = {'images':len(clean), 'files':_list_hash(clean)}
     return json.loads(json.dumps(key, default=asdict))
 
 def _check_key(out, key):
@@ -208,7 +217,7 @@ def _check_key(out, key):
     path = out/KEY_FILE
     if not (out/CHECKPOINT_FILE).is_file(): return write_text(path, json.dumps(key, indent=1))
     before = read_json(path) if path.is_file() else {}
-    differ = [name for name in key if key[name]!=before.get(name)]
+    differ = [name for name in {**key, **before} if key.get(name)!=before.get(name)]
     if differ:
         raise ValueError(f'{out/CHECKPOINT_FILE}: belongs to a training with another '
                          f"{' and '.join(differ)}; go on with the same, or delete it.")
@@ -250,6 +259,7 @@ def learn_detection_head(
     out=None, # folder that the head is written to; None for the model's own
     training:TrainConfig=HEAD_CONFIG, # the training's numbers
     on_epoch=lambda row: None, # called with each epoch's numbers
+    clean=(), # of `Sample`: images of clean metal, from `read_clean_images`
     **options, # of `make_trainer`: augment, views, batch, workers, width, depth, separable
 )->dict: # what is stored with the head, plain JSON types
     "Train a detection head on a saved model's split; goes on from a checkpoint if there is one"
@@ -257,17 +267,17 @@ def learn_detection_head(
         raise ValueError('a backbone that is trained along makes another model; '
                          'learn_detector writes it to a folder of its own.')
     network,config = load_model(model)
-    parts = divide_boxed(require_manifest(model), data, config.preprocess.bits,
-                         config.classes)
+    parts = divide_boxed(require_manifest(model), data, config.preprocess.bits, config.classes,
+                         clean)
     out = find_model(model) if out is None else Path(out)
-    key = _training_key(model, network, training, options)
+    key = _training_key(model, network, training, clean, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
     return _save_head(trainer.eval_model.head, network, config, parts, out, key)
 
 # %% ../../nbs/detection/09_learn.ipynb #learn-detector
 def _new_config(config, network, held_out, key):
     "The config of a classifier whose backbone has learned on"
-    images = [sample.read() for sample in held_out]
+    images = [sample.read() for sample in held_out if sample.boxes]
     logits,_ = predict_batches(network, config.preprocess, images)
     transform = eval_transform(config.preprocess)
     shown = [images[i] for i in evenly_spaced(len(images), 32)]
@@ -283,6 +293,7 @@ def learn_detector(
     out, # folder of the new model
     training:TrainConfig=HEAD_CONFIG, # the training's numbers
     on_epoch=lambda row: None, # called with each epoch's numbers
+    clean=(), # of `Sample`: images of clean metal, from `read_clean_images`
     **options, # of `make_trainer`: teacher_weight, augment, views, batch, workers, width, depth, …
 )->dict: # what is stored with the head, plain JSON types
     "Train a copy of a saved model and a new head; goes on from a checkpoint if there is one"
@@ -293,9 +304,9 @@ def learn_detector(
         raise ValueError(f'{out}: holds a model already; give the new one another folder.')
     network,config = load_model(model)
     manifest = require_manifest(model)
-    parts = divide_boxed(manifest, data, config.preprocess.bits, config.classes)
+    parts = divide_boxed(manifest, data, config.preprocess.bits, config.classes, clean)
     options = {**options, 'train_backbone':True}
-    key = _training_key(model, network, training, options)
+    key = _training_key(model, network, training, clean, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
     trained = trainer.eval_model.classifier.eval()
     save_model(trained, out, _new_config(config, trained, parts.held_out, key))

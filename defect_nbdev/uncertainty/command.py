@@ -7,6 +7,7 @@ __all__ = ['print_confidence', 'defect_calibrate']
 
 # %% ../../nbs/uncertainty/07_command.ipynb #imports
 from ..core.cli import command
+from ..datasets.layouts import read_clean_images
 
 # %% ../../nbs/uncertainty/07_command.ipynb #print-confidence
 def print_confidence(
@@ -36,9 +37,12 @@ def defect_calibrate(
     error:float=.01, # chance that a label set misses the true class
     unknown_share:float=.01, # share of known images that may be called unknown
     kind:str='mahalanobis', # unknown-score: mahalanobis, knn, energy or maxprob
+    clean:str=None, # folder of images without a defect, which a model with a detection head knows
 ):
     "Fit calibration, label sets, unknown-score and the limits of a good image again"
+    from defect_nbdev.model import load_config # slow: torch
     from defect_nbdev.uncertainty.fit import refit_confidence # slow: torch
-    options = dict(fit_on=fit_on, error=error, unknown_share=unknown_share, kind=kind)
+    known = read_clean_images(clean, load_config(model).preprocess.bits) if clean else ()
+    options = dict(clean=known, fit_on=fit_on, error=error, unknown_share=unknown_share, kind=kind)
     confidence,classes = refit_confidence(model, data, **options)
     print_confidence(confidence, classes, error)

@@ -90,17 +90,17 @@ def clean_parts(
         if sample.boxes: yield from clean_squares(sample.read(), sample.boxes)
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #calibrate
-def _fit_known(model, config, train, kind, with_clean=False):
+def _fit_known(model, config, train, kind, clean=()):
     "(novelty on its raw scale, embeddings of the learned images as they are)"
     def embed(images): return predict_batches(model, config.preprocess, images)[1].cpu().numpy()
     y = np.repeat(class_indices(train, config.classes), 2)
     embedding = embed(with_rotations(train))
     learned = embedding[::2]
-    parts = clean_parts(train) if with_clean else iter(())
-    if (first := next(parts, None)) is not None: # one more class of known surfaces
-        clean = embed(chain([first], parts))
-        embedding = np.concatenate([embedding, clean])
-        y = np.append(y, np.full(len(clean), len(config.classes)))
+    clean = iter(clean)
+    if (first := next(clean, None)) is not None: # one more class of known surfaces
+        known = embed(chain([first], clean))
+        embedding = np.concatenate([embedding, known])
+        y = np.append(y, np.full(len(known), len(config.classes)))
     looks_at_features = kind in ('mahalanobis', 'knn') # the other kinds look at logits
     widths = embedding_widths(model, embedding) if looks_at_features else ()
     return fit_novelty(kind, embedding, y, widths=widths), learned
@@ -130,19 +130,19 @@ def measure_network(
     kind:str='mahalanobis', # one of NOVELTY_KINDS
     copies:int=6, # corrupted copies of each image, 0 for none
     most_copied:int|None=None, # images copied at most, spread evenly; None: all
-    with_clean:bool=False, # metal outside all boxes is known, too
+    clean=(), # images (H,W,3) uint8 of metal without a defect, which are known, too
 )->tuple: # (NetworkAnswers, its novelty, standardised on the images it did not learn from)
     "Run a network on learned images, on others and on corrupted copies of these"
     y = class_indices(valid, config.classes)
     logits,embedding = predict_batches(model, config.preprocess, (s.read() for s in valid))
-    raw,learned = _fit_known(model, config, train, kind, with_clean)
+    raw,learned = _fit_known(model, config, train, kind, clean)
     novelty = raw.standardised(embedding, logits)
     copied = evenly_spaced(len(valid), most_copied or len(valid))
     copied = replace(valid, samples=tuple(valid[i] for i in copied))
     corrupted = _copies_of(model, config, copied, copies, novelty)
     scale = novelty_scale(novelty, learned, embedding) if novelty.n_features else None
-    clean = as_answers(logits, embedding, y, novelty)
-    return NetworkAnswers(clean, corrupted, scale, learned.shape[1]), novelty
+    answers = as_answers(logits, embedding, y, novelty)
+    return NetworkAnswers(answers, corrupted, scale, learned.shape[1]), novelty
 
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #calibrate-fn
@@ -156,15 +156,14 @@ def calibrate(
     kind:str='mahalanobis', # one of NOVELTY_KINDS
     copies:int=6, # corrupted copies of each validation image, 0 for none
     most:int=400, # validation images used at most; five times as many of the training images
-    with_clean:bool=False, # metal outside all boxes is known, too: for a detection head
+    clean=(), # images (H,W,3) uint8 of metal without a defect: known to a detection head
 )->Confidence: # to be saved in the model's folder
     "Fit a confidence to a model"
     train,valid = usable_images(train, 5*most),usable_images(valid, most)
     if not len(train) or not len(valid):
         raise ValueError(f'{len(train)} images of the training and {len(valid)} others can be '
                          'read; a confidence needs some of both.')
-    answers,novelty = measure_network(model, config, train, valid, kind, copies,
-                                      with_clean=with_clean)
+    answers,novelty = measure_network(model, config, train, valid, kind, copies, clean=clean)
     return fit_from_answers(answers.clean, novelty, answers.n_features, answers.corrupted, error,
                             unknown_share)
 
@@ -219,6 +218,15 @@ def _calibration_parts(model, data, fit_on):
     return train, other
 
 # %% ../../nbs/uncertainty/06_fit.ipynb #refit-confidence
+def _known_clean(folder, train, clean):
+    "Images of clean metal that a model knows: none without a detection head"
+    if (folder/DETECTOR_FILE).is_file():
+        return chain(clean_parts(usable_images(train, 2000)), (sample.read() for sample in clean))
+    if clean:
+        raise ValueError(f'{folder}: has no detection head, so it knows no clean metal; train one '
+                         'with defect_detector --fit.')
+    return ()
+
 def refit_confidence(
     model, # folder of a saved model
     data, # folder with the images it was trained on
@@ -227,15 +235,15 @@ def refit_confidence(
     unknown_share:float=.01, # wished share of known images called unknown, in (0,1)
     kind:str='mahalanobis', # one of NOVELTY_KINDS
     with_limits:bool=True, # learn again what a good image looks like
+    clean=(), # of `Sample`: metal without a defect, beside that outside all boxes
 )->tuple: # (Confidence, the model's classes)
     "Fit a saved model's confidence and its limits of a good image again, and save both"
     folder = find_model(model)
     check_out_folder(folder)
     train,valid = _calibration_parts(model, data, fit_on)
     network,config = load_model(model)
-    has_head = (folder/DETECTOR_FILE).is_file()
     confidence = calibrate(network, config, train, valid, error, unknown_share, kind,
-                           with_clean=has_head)
+                           clean=_known_clean(folder, train, clean))
     confidence.save(folder)
     if not with_limits: return confidence, config.classes
     typical = usable_images(valid if fit_on else train, 2000)
