@@ -96,13 +96,13 @@ def defect_tiles(rng, pixels, defect, mask, wanted=3, tries=60):
         if not wanted: return
 
 
-def clean_tiles(rng, pixels, is_defect, wanted=8):
-    "Tiles of clean metal"
+def clean_tiles(rng, pixels, is_defect, wanted=8, cut=cut_tile):
+    "Tiles of clean metal, as `cut` takes them out of a coil"
     length,width = pixels.shape
     while wanted:
         x,y = int(rng.integers(0, width-TILE+1)),int(rng.integers(0, length-TILE+1))
         if is_defect[y:y+TILE,x:x+TILE].any(): continue
-        yield cut_tile(pixels, y, x)
+        yield cut(pixels, y, x)
         wanted -= 1
 
 
