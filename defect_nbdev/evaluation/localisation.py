@@ -23,6 +23,8 @@ from ..core.views import check_views, mean_logits, mean_maps, split_views
 from ..data import eval_transform
 from ..datasets.layouts import finding_sentence, folder_record, read_samples
 from ..datasets.splits import known_parts
+from ..detection.head import load_detection_head
+from ..detection.predict import image_contrasts, sharpen_evidence
 from .measurement import metal_groups
 from .metrics import bootstrap
 from ..datasets.splits import model_manifest
@@ -32,7 +34,7 @@ from ..explain.metrics import insertion_deletion, pointing_game
 from ..explain.reader import LocalReader, feature_levels, fine_evidence, learn_reader
 from ..explain.reader import load_reader, spread_of_classes
 from ..explain.regions import BoxConfig, ScoredBox, map_boxes, severity
-from ..gradcam import align_to_image, cam_from_features
+from ..gradcam import align_to_image, cam_from_features, target_classes
 from ..model import ModelConfig, ScratchDetector, ViewAverage, load_model
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #method-maps
@@ -47,12 +49,21 @@ def _mean_answers(model, levels, views):
     with torch.no_grad(): logits = split_views(model.classify(levels[-1]), views)
     return mean_logits(logits).argmax(1).repeat_interleave(views)
 
+def _finer_maps(model, levels, target, size, reader, inside):
+    "Evidence (B,g,g) as the model's own heatmap shows it"
+    evidence,logits = fine_evidence(model, levels, target, reader, size)
+    if reader is None:
+        of_class = target_classes(target, logits)[...,None,None]
+        evidence = sharpen_evidence(evidence, inside.take_along_dim(of_class, 1))
+    return evidence[:,0]
+
 def method_maps(
     model:ScratchDetector, # in eval mode
     levels:list, # `model.backbone.levels(x)`; with views, of `core.views.stack_views(x, views)`
     size:int, # side of the image
     reader:LocalReader|None=None, # for 'ours, finer'
     views:int=1, # of each image, whose mean is measured
+    inside=None, # (B,C,h,h) in [0,1], of a detection head, for 'ours, finer' without a reader
 )->tuple: # (method -> evidence (B,n,n) for each answer, n half of the size; logits (B,C))
     "Every method's map of the same images"
     n,maps = 4*math.ceil(size/8),{}
@@ -61,8 +72,8 @@ def method_maps(
         maps[name] = align_to_image(cam_from_features(model, levels[-1], target, method)[0], (n,n))
     evidence,logits = cam_from_features(model, levels[-1], target)
     maps[LAST_BLOCK] = align_to_image(evidence, (n,n), model.cell_offset)
-    if reader is not None:
-        fine = fine_evidence(model, levels, target, reader)[0][:,0]
+    if reader is not None or inside is not None:
+        fine = _finer_maps(model, levels, target, size, reader, inside)
         maps[FINER] = align_to_image(fine, (n,n))
     at = torch.linspace(-2, 2, n)
     maps[CENTRE] = torch.exp(-at[:,None]**2-at**2).expand(len(logits), n, n)
@@ -91,6 +102,13 @@ class ImageMaps(NamedTuple):
     predicted:int # class index
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #image-maps-part
+@torch.no_grad()
+def _inside(head, levels, images, size, views):
+    "What a head sees inside of defects (B·V,C,h,h); None without a head"
+    if head is None: return None
+    contrast = image_contrasts(images, size).repeat_interleave(views).to(levels[0].device)
+    return head(levels, contrast).inside.sigmoid()
+
 def image_maps(
     model:ScratchDetector, # in eval mode
     config:ModelConfig, # its config
@@ -98,12 +116,14 @@ def image_maps(
     reader:LocalReader|None=None, # for 'ours, finer'
     progress:str|None=None, # what stands before a progress bar; None for no bar
     views:int=1, # of each image, whose mean is measured
+    head=None, # a `DetectionHead` in eval mode, for 'ours, finer' without a reader
 ): # generator of ImageMaps
     "Every method's map, image by image"
-    remaining = iter(samples)
+    remaining,size = iter(samples),config.preprocess.size
     loaded = feature_levels(model, config, samples, progress=progress, views=views)
     for levels,_,images in loaded:
-        maps,logits = method_maps(model, levels, config.preprocess.size, reader, views)
+        inside = _inside(head, levels, images, size, views)
+        maps,logits = method_maps(model, levels, size, reader, views, inside)
         n = len(maps[LAST_BLOCK][0])
         for k,(image,predicted) in enumerate(zip(images, logits.argmax(1).tolist())):
             sample = next(remaining)
@@ -121,11 +141,13 @@ def fit_box_configs(
     samples, # of `Sample` it learned from, with boxes
     reader:LocalReader|None=None, # for 'ours, finer'
     most:int=40, # images of each class at most
+    head=None, # a `DetectionHead` in eval mode, for 'ours, finer' without a reader
 )->dict: # method -> {class: BoxConfig}
     "How boxes are drawn from every method's maps, fitted to the boxes of training images"
     boxed = spread_of_classes([s for s in samples if s.boxes], config.classes, most)
     maps,boxes = defaultdict(lambda: defaultdict(list)),defaultdict(list)
-    for item in image_maps(model, config, boxed, reader, progress='box thresholds'):
+    items = image_maps(model, config, boxed, reader, 'box thresholds', head=head)
+    for item in items:
         boxes[item.sample.label].append(_corners(item.boxes))
         for method,heatmap in item.maps.items(): maps[method][item.sample.label].append(heatmap)
     return {method:{label:fit_box_config(m, boxes[label]) for label,m in by_class.items()}
@@ -191,11 +213,12 @@ def measure_localisation(
     reader:LocalReader|None=None, # for 'ours, finer'
     curves:int=0, # images of each class whose insertion and deletion are measured
     views:int=1, # of each image, whose mean is measured
+    head=None, # a `DetectionHead` in eval mode, for 'ours, finer' without a reader
 )->LocalisationScores:
     "Measure every method on every image"
     scores,rows = defaultdict(list),[]
     curve_scores = _CurveScores(ViewAverage(model, views), config, curves)
-    for item in image_maps(model, config, samples, reader, 'measuring', views):
+    for item in image_maps(model, config, samples, reader, 'measuring', views, head):
         answer,curve = config.classes[item.predicted],curve_scores(item)
         def box_config(method): return box_configs.get(method, {}).get(answer, BoxConfig())
         for method,heatmap in item.maps.items():
@@ -390,12 +413,16 @@ def localise_model(
     device = next(network.parameters()).device
     reader = fit_model_reader(parts, teacher) if fit else load_reader(parts.folder, network)
     if reader is not None: reader = reader.to(device)
-    configs = fit_box_configs(network, config, parts.train, reader) if len(parts.train) else {}
+    head = load_detection_head(parts.folder, network)[0]
+    if head is not None: head = head.to(device)
+    configs = {}
+    if len(parts.train):
+        configs = fit_box_configs(network, config, parts.train, reader, head=head)
     if fit:
         reader.cuts = configs[FINER]
         reader.save(parts.folder, network, config.classes)
-    result = measure_localisation(network, config, parts.samples, configs, reader, curves,
-                                  views)
+    result = measure_localisation(network, config, parts.samples, configs, reader, curves, views,
+                                  head)
     if views>1: parts.found['views'] = views
     setting = {'model':parts.folder.name, 'split':split, 'curves':curves, 'device':str(device),
                **parts.found,

@@ -19,8 +19,8 @@ from ..data import Preprocess
 from ..datasets.quality import Limits, load_limits
 from ..detection.defects import DetectionSettings, read_settings
 from ..detection.head import DetectionHead, decode_boxes, load_detection_head
+from ..detection.predict import sharpen_evidence
 from ..explain.reader import LocalReader, fine_evidence, load_reader
-from ..gradcam import align_to_image
 from .engines import Engine
 from ..model import ModelConfig, ScratchDetector, load_model, pooled_embedding
 from ..uncertainty.confidence import Confidence, load_confidence
@@ -119,7 +119,7 @@ def forward(self:InferenceModel,
     evidence,logits = fine_evidence(self.model, levels, 'all', self.reader, self.size)
     if self.boxes is not None:
         *drawn,inside = self.boxes(levels, contrast, self.size, views)
-        if self.reader is None: evidence = evidence*align_to_image(inside, evidence.shape[-2:], 0.)
+        if self.reader is None: evidence = sharpen_evidence(evidence, inside)
     embedding = pooled_embedding(levels, self.size)
     maps = mean_maps(evidence/self.model.evidence_scale, views)
     return split_views(logits.float(), views), split_views(embedding, views), maps, *drawn
