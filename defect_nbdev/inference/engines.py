@@ -23,6 +23,7 @@ from PIL import Image
 from fastcore.basics import patch
 
 from ..core.cli import cpu_count, import_optional, is_installed
+from ..core.models import folder_hash
 from ..detection.defects import list_defects
 from .seals import read_export
 
@@ -251,6 +252,15 @@ def self_test(self:Engine)->dict: # what differs, by how much
     return found
 
 # %% ../../nbs/inference/02_engines.ipynb #exported-engine
+def _linked_folder(path, meta):
+    "The folder with a linked graph's weights; None for a file that holds them itself"
+    if 'folder_hash' not in meta: return None
+    folder = Path(path).resolve().parent
+    if folder_hash(folder)!=meta['folder_hash']:
+        raise ValueError(f'{path}: was made for other weights than those beside it; delete it, or '
+                         'export the model again.')
+    return folder
+
 class ExportedEngine(Engine):
     "An engine on a sealed file, self-tested; a subclass has `load(graph, weights, threads)`"
     def __init__(self,
@@ -259,7 +269,8 @@ class ExportedEngine(Engine):
     ):
         meta,graph,weights = read_export(path)
         super().__init__(meta)
-        self.name,self.model_hash = str(path),meta['sha256'][:16]
+        self.name,self.folder = str(path),_linked_folder(path, meta)
+        self.model_hash = meta['sha256'][:16] if self.folder is None else meta['folder_hash']
         try: self.load(graph, weights, threads or cpu_count())
         except ImportError: raise # says what to install
         except Exception as e:
@@ -277,7 +288,8 @@ class OnnxEngine(ExportedEngine):
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = ['CPUExecutionProvider']
-        self._session = runtime.InferenceSession(graph, options, providers=providers)
+        source = graph if self.folder is None else self.name
+        self._session = runtime.InferenceSession(source, options, providers=providers)
         self._names = [output.name for output in self._session.get_outputs()]
     def compute(self, pixels):
         return dict(zip(self._names, self._session.run(None, {'pixels':pixels})))
@@ -296,7 +308,8 @@ class OpenVinoEngine(ExportedEngine):
     def load(self, graph, weights, threads):
         core = openvino_core()
         self._data = graph,weights # OpenVINO does not copy all of what it is given
-        model = core.read_model(graph) if weights is None else core.read_model(graph, weights)
+        if self.folder is not None: model = core.read_model(self.name)
+        else: model = core.read_model(graph) if weights is None else core.read_model(graph, weights)
         hints = {'INFERENCE_PRECISION_HINT':'f32', 'PERFORMANCE_HINT':'LATENCY',
                  'INFERENCE_NUM_THREADS':threads}
         self._model = core.compile_model(model, 'CPU', hints)
