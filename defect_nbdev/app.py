@@ -56,7 +56,7 @@ def _serve(model, engine, views, browser, root_path, **options):
 @command
 def main(
     model:str=None, # a model's folder, a shipped model's name, or a file from defect_export
-    engine:str=None, # torch, onnx or openvino; None for what reads the model
+    engine:str=None, # torch, onnx or openvino to insist on it; None for the fastest here
     views:int=None, # of each image, whose mean is answered: 1, 4 or 8, which takes as many times as
     # long; None for 1, or for those that an exported file has
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in

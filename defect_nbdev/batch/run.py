@@ -29,6 +29,7 @@ from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.costs import read_costs
 from ..inference.inspector import load_inspector
+from ..inference.loading import resolved_engine
 from ..monitoring.store import InspectionStore
 
 # %% ../../nbs/batch/03_run.ipynb #grouped
@@ -98,10 +99,13 @@ def side_by_side(
     model, # as `load_inspector` takes it
     engine:str|None=None, # one of ENGINES, or None
     threads:int|None=None, # what the user wants
-)->tuple: # (threads, lanes)
+    device:str|None=None, # as `load_inspector` takes it
+    views:int|None=None, # as `load_inspector` takes it
+)->tuple: # (engine, threads, lanes)
     "ONNX Runtime does more with a batch on each core than with all cores on one batch"
-    is_onnx = engine=='onnx' or engine is None and str(model).endswith('.onnx')
-    return (1, cpu_count()) if is_onnx and threads is None else (threads, 1)
+    name = resolved_engine(model, device, engine, views, threads)
+    lanes = cpu_count() if name=='onnx' and threads is None else 1
+    return name, 1 if lanes>1 else threads, lanes
 
 def _print_error(text): print(text, file=sys.stderr, flush=True)
 
@@ -152,7 +156,7 @@ def defect_inspect(
     paths:one_or_more('image files, folders, or patterns such as "coil*/*.png"'),
     # neu-resnet50 if none is given
     model:str=None, # a trained model's folder, neu-resnet50, neu-lite0, or an .onnx or .xml file
-    engine:str=None, # torch, onnx or openvino; None for what the model is saved for
+    engine:str=None, # torch, onnx or openvino to insist on it; None for the fastest here
     out:str='inspection', # folder on a local disk for the results; a stopped run goes on there
     format:str='csv', # of the table: csv or parquet
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
@@ -188,7 +192,8 @@ def defect_inspect(
                                   format, mm_per_px, prices, report, _print_error, has_terminal(),
                                   sign, views)
     else:
-        threads,lanes = (threads, 1) if watch else side_by_side(model, engine, threads)
+        lanes = 1
+        if not watch: engine,threads,lanes = side_by_side(model, engine, threads, device, views)
         inspector = load_inspector(model, device, engine, threads, bits, views)
         with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, sign) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['OUTPUTS', 'BOX_ROUNDING', 'EngineOutputs', 'Engine', 'compare_outputs', 'encode_array', 'decode_array',
-           'record_golden', 'ExportedEngine', 'OnnxEngine', 'openvino_core', 'OpenVinoEngine', 'load_engine']
+           'record_golden', 'ExportedEngine', 'OnnxEngine', 'openvino_core', 'OpenVinoEngine', 'engine_of_file',
+           'load_engine']
 
 # %% ../../nbs/inference/02_engines.ipynb #imports
 import base64
@@ -331,8 +332,11 @@ def compute(self:OpenVinoEngine,
             for i,name in enumerate(self._names)}
 
 # %% ../../nbs/inference/02_engines.ipynb #choose-engine
-def _choose_engine(path, engine):
-    "'onnx' or 'openvino', or a ValueError with one sentence"
+def engine_of_file(
+    path, # of an exported model
+    engine:str|None=None, # 'onnx' or 'openvino' to insist on one
+)->str: # 'onnx' or 'openvino'
+    "What reads an exported model, or a ValueError with one sentence"
     suffix = Path(path).suffix
     if engine not in (None, 'onnx', 'openvino') or (engine, suffix)==('onnx', '.xml'):
         hint = 'an .xml file needs openvino' if suffix=='.xml' else 'there are onnx and openvino'
@@ -352,4 +356,4 @@ def load_engine(
 )->Engine: # that has passed its self-test
     "An exported model in the engine that reads it"
     kinds = {'onnx':OnnxEngine, 'openvino':OpenVinoEngine}
-    return kinds[_choose_engine(path, engine)](path, threads)
+    return kinds[engine_of_file(path, engine)](path, threads)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .. import __version__
 from ..core.cli import import_optional, installed_versions
 from ..core.files import write_atomic, write_text
 from ..core.images import resize_to, to_rgb
@@ -186,7 +187,8 @@ _PACKAGES = 'torch','onnx','onnxruntime','openvino','nncf' # that an export depe
 def _export_metadata(engine, precision):
     own = {f'exported with {name}':v for name,v in installed_versions(_PACKAGES).items()}
     versions = {**engine.meta['versions'], **own}
-    return {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':versions}
+    return {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':versions,
+            'made_by':__version__}
 
 # %% ../../nbs/inference/06_export.ipynb #check-suffix
 def _check_suffix(path, precision):

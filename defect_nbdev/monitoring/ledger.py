@@ -109,7 +109,7 @@ def defect_ledger(
     export_corrections:str=None, # write the corrections into this folder, to train on
     replay:int=None, # make the decision of this number again, with --model
     model:str=None, # folder, name or exported file of the model, for --replay
-    engine:str=None, # for --replay: torch, onnx or openvino; None for the model's own
+    engine:str=None, # for --replay: torch, onnx or openvino; None for the fastest here
     correct:int=None, # the number whose right class is --label
     by:str='', # who corrects
     note:str='', # why, for people

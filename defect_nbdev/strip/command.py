@@ -139,7 +139,7 @@ def _exit_status(scan):
 def defect_strip(
     image:str, # TIFF, .npy, PNG or JPEG, or a folder of tiles in the order of their names
     model:str=None, # a model's folder, a shipped model's name, or an exported file (neu-resnet50)
-    engine:str=None, # torch, onnx or openvino (torch for a folder, else what reads the file)
+    engine:str=None, # torch, onnx or openvino to insist on it; None for the fastest here
     views:int=None, # of each tile, whose mean is answered: 1, 4 or 8, which takes as many times as
     # long (1, or those that an exported file has)
     mm_per_px:float=None, # side of a pixel, millimetres
