@@ -32,6 +32,7 @@ from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.inspector import load_inspector
+from ..inference.loading import linked_graph
 from ..monitoring.table_columns import path_to_text
 
 # %% ../../nbs/batch/10_cluster.ipynb #model-paths
@@ -41,7 +42,9 @@ def _model_paths(model):
         if Path(model).suffix=='.onnx': return [Path(model)]
         if Path(model).suffix=='.xml': return [Path(model), Path(model).with_suffix('.bin')]
     folder = Path(shipped_model() if model is None else find_model(model))
-    return [folder/name for name in MODEL_FILES if (folder/name).is_file()]
+    files = [folder/name for name in MODEL_FILES if (folder/name).is_file()]
+    graph = linked_graph(folder) if files else None
+    return files if graph is None else [*files, graph]
 
 # %% ../../nbs/batch/10_cluster.ipynb #packed
 def read_model_files(
@@ -65,13 +68,12 @@ def load_model_files(
         for name,data in files.items():
             (Path(folder)/name).write_bytes(data)
         exported = [name for name in files if name.endswith(('.onnx', '.xml'))]
-        if exported:
-            exported = load_inspector(Path(folder)/exported[0], threads=threads, views=views)
-            return UrlInspector(exported.engine)
-        import torch # slow: torch
-        torch.set_num_threads(threads)
-        inspector = load_inspector(folder, 'cpu', views=views)
-        return UrlInspector(inspector.engine, inspector.limits)
+        is_folder = 'config.json' in files
+        source = folder if is_folder else Path(folder)/exported[0]
+        inspector = load_inspector(source, engine='onnx' if is_folder else None, threads=threads,
+                                   views=views)
+        return UrlInspector(inspector.engine)
+
 
 # %% ../../nbs/batch/10_cluster.ipynb #worker
 class RunSetup(NamedTuple):
