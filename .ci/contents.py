@@ -22,7 +22,7 @@ GROUPS = { # folder -> (heading, what a reader finds there)
     'training': ('Training', 'options, distillation, checkpoints, search, folds'),
     'detection': ('Detection', 'defects as boxes: a head on the classifier; recipes'),
     'evaluation': ('Evaluation', 'everything that can be measured of a model'),
-    'inference': ('Inference', 'engines, export, the inspector and its predictions'),
+    'inference': ('Inference', 'engines, export, which one answers, the inspector'),
     'monitoring': ('Monitoring', 'every result kept, corrected and replayed; drift'),
     'batch': ('Batch', 'folders, cameras and clusters; the report'),
     'strip': ('Strip', 'strips of any length; defects in millimetres'),

@@ -24,7 +24,7 @@ def _print_trials(trials, used):
 # %% ../../nbs/inference/13_engines_command.ipynb #defect-engines
 @command
 def defect_engines(
-    model:str=None, # a saved model's folder or a shipped model's name; neu-resnet50 if none is given
+    model:str=None, # a saved model's folder or a shipped model's name; None for neu-resnet50
     threads:int=None, # of ONNX Runtime and OpenVINO; None for all that this process may use
 ):
     "Measure which engine answers fastest for a model on this machine"

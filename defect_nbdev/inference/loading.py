@@ -107,7 +107,8 @@ def _load_trial(name, load):
     "(EngineTrial without its speed, engine or None)"
     start = time.perf_counter()
     try: engine = load()
-    except (ImportError, ValueError, OSError) as e: return EngineTrial(name, None, None, str(e)),None
+    except (ImportError, ValueError, OSError) as e:
+        return EngineTrial(name, None, None, str(e)), None
     return EngineTrial(name, time.perf_counter()-start, None, None),engine
 
 def _milliseconds(engine, pixels):
