@@ -32,32 +32,49 @@ from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.inspector import load_inspector
-from ..inference.loading import linked_graph
+from ..inference.loading import GRAPH_FILE, find_source
+from ..inference.seals import read_export
 from ..monitoring.table_columns import path_to_text
 
 # %% ../../nbs/batch/10_cluster.ipynb #model-paths
-def _model_paths(model):
+def _file_and_weights(file):
+    "An exported file with what belongs to it"
+    if file.suffix=='.xml': return [file, file.with_suffix('.bin')]
+    is_linked = file.is_file() and 'folder_hash' in read_export(file)[0]
+    return [*_folder_files(file.parent), file] if is_linked else [file]
+
+def _folder_files(folder):
+    return [folder/name for name in MODEL_FILES if (folder/name).is_file()]
+
+def _model_paths(model, views):
     "The files of a model"
-    if model is not None and not Path(model).is_dir():
-        if Path(model).suffix=='.onnx': return [Path(model)]
-        if Path(model).suffix=='.xml': return [Path(model), Path(model).with_suffix('.bin')]
-    folder = Path(shipped_model() if model is None else find_model(model))
-    files = [folder/name for name in MODEL_FILES if (folder/name).is_file()]
-    graph = linked_graph(folder) if files else None
-    return files if graph is None else [*files, graph]
+    if model is not None and not Path(model).is_dir() and Path(model).suffix in ('.onnx', '.xml'):
+        return _file_and_weights(Path(model))
+    file = find_source(model, views=views).file
+    if file is not None: return _file_and_weights(file)
+    return _folder_files(Path(shipped_model() if model is None else find_model(model)))
+
 
 # %% ../../nbs/batch/10_cluster.ipynb #packed
 def read_model_files(
     model=None, # a folder, a shipped model's name, .onnx or .xml; None for the shipped ResNet-50
+    views:int|None=None, # of each image, as `load_inspector` takes it
 )->dict: # file name -> bytes
     "A model's files, ready to be sent"
-    paths = _model_paths(model)
+    paths = _model_paths(model, views)
     if not paths:
         raise FileNotFoundError(f"{model}: no model here; give a model's folder, "
             "a shipped model's name, or an .onnx or .xml file.")
     return {path.name:path.read_bytes() for path in paths}
 
 # %% ../../nbs/batch/10_cluster.ipynb #load-model-files
+def _load_folder(folder, files, threads, views):
+    "An inspector from a model's folder: by its graph, or PyTorch where there is none"
+    if GRAPH_FILE in files: return load_inspector(folder, engine='onnx', threads=threads)
+    import torch # slow: torch
+    torch.set_num_threads(threads)
+    return load_inspector(folder, 'cpu', views=views)
+
 def load_model_files(
     files:dict, # from `read_model_files`
     threads:int=1, # that it computes with
@@ -67,11 +84,10 @@ def load_model_files(
     with tempfile.TemporaryDirectory() as folder:
         for name,data in files.items():
             (Path(folder)/name).write_bytes(data)
-        exported = [name for name in files if name.endswith(('.onnx', '.xml'))]
-        is_folder = 'config.json' in files
-        source = folder if is_folder else Path(folder)/exported[0]
-        inspector = load_inspector(source, engine='onnx' if is_folder else None, threads=threads,
-                                   views=views)
+        if 'config.json' in files:
+            return UrlInspector(_load_folder(folder, files, threads, views).engine)
+        exported = next(name for name in files if name.endswith(('.onnx', '.xml')))
+        inspector = load_inspector(Path(folder)/exported, threads=threads, views=views)
         return UrlInspector(inspector.engine)
 
 
@@ -443,7 +459,7 @@ def inspect_cluster(
     check_format(form)
     if batch<1 or readers<1:
         raise ValueError(f'batch is {batch} and readers {readers}; both must be 1 or more.')
-    model_files = read_model_files(model)
+    model_files = read_model_files(model, views)
     inspector = load_model_files(model_files, views=views)
     setup = RunSetup(__version__, inspector.engine.model_hash, inspector.engine.preprocess_hash,
         1, batch, readers, mm_per_px, costs, views)

@@ -29,7 +29,7 @@ from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.costs import read_costs
 from ..inference.inspector import load_inspector
-from ..inference.loading import resolved_engine
+from ..inference.loading import find_source
 from ..monitoring.store import InspectionStore
 
 # %% ../../nbs/batch/03_run.ipynb #grouped
@@ -96,16 +96,11 @@ def inspect_files(
 
 # %% ../../nbs/batch/03_run.ipynb #print-error
 def side_by_side(
-    model, # as `load_inspector` takes it
-    engine:str|None=None, # one of ENGINES, or None
+    engine:str, # what computes, one of ENGINES
     threads:int|None=None, # what the user wants
-    device:str|None=None, # as `load_inspector` takes it
-    views:int|None=None, # as `load_inspector` takes it
-)->tuple: # (engine, threads, lanes)
+)->tuple: # (threads, lanes)
     "ONNX Runtime does more with a batch on each core than with all cores on one batch"
-    name = resolved_engine(model, device, engine, views, threads)
-    lanes = cpu_count() if name=='onnx' and threads is None else 1
-    return name, 1 if lanes>1 else threads, lanes
+    return (1, cpu_count()) if engine=='onnx' and threads is None else (threads, 1)
 
 def _print_error(text): print(text, file=sys.stderr, flush=True)
 
@@ -193,8 +188,13 @@ def defect_inspect(
                                   sign, views)
     else:
         lanes = 1
-        if not watch: engine,threads,lanes = side_by_side(model, engine, threads, device, views)
+        if not watch:
+            computes = find_source(model, device, engine, views).engine
+            threads,lanes = side_by_side(computes, threads)
         inspector = load_inspector(model, device, engine, threads, bits, views)
+        if inspector.engine.note:
+            _print_error(inspector.engine.note)
+            lanes = 1 # PyTorch uses all cores for each batch
         with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, sign) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['optional_argument', 'one_or_more', 'command', 'Invocation', 'invoke', 'stop_on_signal', 'has_terminal',
-           'progress_bar', 'cpu_count', 'import_optional', 'is_installed', 'installed_versions']
+           'progress_bar', 'cpu_count', 'import_optional', 'is_installed', 'installed_versions', 'processor_name']
 
 # %% ../../nbs/core/02_cli.ipynb #imports
 import gc
@@ -13,6 +13,7 @@ import io
 import logging
 import math
 import os
+import platform
 import re
 import signal
 import sys
@@ -271,3 +272,11 @@ def installed_versions(
     for name in versions:
         with suppress(metadata.PackageNotFoundError): versions[name] = metadata.version(name)
     return versions
+
+def processor_name()->str: # empty where nobody tells
+    "The processor, as the system calls it"
+    try: lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError: return platform.processor()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
+

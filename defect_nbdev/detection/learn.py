@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ..core.files import file_sha256, read_json, write_text
 from ..core.models import find_model
-from ..data import eval_transform
+from ..data import AUGMENTS, eval_transform
 from ..datasets.layouts import evenly_spaced
 from ..datasets.quality import fit_limits, load_limits, save_limits
 from ..datasets.splits import apply_manifest, deal_folds, require_manifest
@@ -32,6 +32,7 @@ from .head import DetectionHead, weights_fingerprint
 from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
 from .train import HEAD_CONFIG, boxed_samples, make_trainer
+from .views import ViewConfig
 from ..model import cell_offset, load_model, predict_batches, save_model
 from ..train import TrainConfig, evidence_scale
 from ..training.checkpoints import load_checkpoint, save_checkpoint
@@ -202,10 +203,12 @@ CHECKPOINT_FILE,KEY_FILE = 'detector-training.safetensors','detector-training.js
 
 def _list_hash(samples):
     "Tells a list of files from another"
-    return hashlib.sha256('\n'.join(s.path.name for s in samples).encode()).hexdigest()[:16]
+    told = '\n'.join(f'{s.path.name} {s.path.stat().st_size}' for s in samples)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 def _training_key(model, network, training, clean, options):
     "What a checkpoint belongs to, plain JSON types"
+    options = {'views':ViewConfig(), 'augment':AUGMENTS['robust'], **options}
     told = {name:value for name,value in options.items() if name not in ('workers', 'accelerator')}
     key = {'network':weights_fingerprint(network), 'training':asdict(training), 'options':told,
            'split':file_sha256(find_model(model)/'split.json')}

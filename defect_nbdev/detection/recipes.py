@@ -17,7 +17,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.models import DETECTOR_FILE, find_model
 from ..datasets.splits import read_manifest, require_manifest
-from .command import fit_confidence_like, fit_detector
+from .command import fit_confidence_like, fit_detector, read_known_clean
 from ..training.command import defect_train, option_defaults
 
 
@@ -54,7 +54,7 @@ def _known_options(command):
     "Names of the options that a stage may have"
     if command==CLASSIFIER: return option_defaults().keys() - _NOT_IN_RECIPES | {'imagenet'}
     of_detector = inspect.signature(fit_detector).parameters.keys()
-    return of_detector - {'model', 'data', 'new_model'} | {'weights'}
+    return of_detector - {'model', 'data', 'new_model', 'clean'} | {'weights'}
 
 def _check_options(stage, path):
     "Raise if a stage is none that can be run"
@@ -158,27 +158,30 @@ def _run_classifier(folder, data, manifest, options, free):
     if (folder/'run.json').is_file(): defect_train(data, resume=str(folder), **free)
     else: defect_train(data, out=str(folder), manifest=str(manifest), **options | free)
 
-def _check_detector(folder, source, options):
+def _check_detector(folder, source, options, clean):
     "Raise if the head in a folder is another than the recipe's"
     from defect_nbdev.detection.head import load_detection_head, weights_fingerprint # slow: torch
     from defect_nbdev.model import load_model # slow: torch
     record = load_detection_head(folder)[1]
     began = {**record['training'], **record['options']}
     other = [name for name in ('epochs', 'batch', 'seed') if began[name]!=options[name]]
+    if record.get('clean', {}).get('images', 0)!=len(clean): other.append('number of clean images')
     if other or record['network']!=weights_fingerprint(load_model(source)[0]):
         differs = ' and '.join(other) or 'network'
         raise ValueError(f'{folder}: its detection head was trained with another {differs} than '
                          'the recipe says; delete it, or give another --out.')
 
-def _run_detector(folder, data, options):
+def _run_detector(folder, data, options, clean):
     "Train a model's head and its backbone along, or go on with it"
     defaults = {name:p.default for name,p in inspect.signature(fit_detector).parameters.items()}
-    options = {**defaults, **options, 'data':data, 'model':options['weights'], 'new_model':folder}
+    options = {**defaults, **options, 'data':data, 'model':options['weights'], 'new_model':folder,
+               'clean':clean}
     source = options.pop('weights')
     if not (folder/DETECTOR_FILE).is_file(): return fit_detector(**options)
-    _check_detector(folder, source, options)
+    known = read_known_clean(source, clean)
+    _check_detector(folder, source, options, known)
     if not (folder/'confidence.json').is_file(): # stopped in between
-        fit_confidence_like(source, folder, data, options['error'])
+        fit_confidence_like(source, folder, data, options['error'], known)
 
 def retrain(
     stages:list, # of `Stage`, from `read_recipe`
@@ -187,6 +190,7 @@ def retrain(
     manifest, # file of the split
     imagenet=None, # file of ImageNet weights, or folder of several; None: timm's, downloaded
     shared=None, # folder of the stages before the last, which recipes may share; None: in `out`
+    clean=None, # folder of images of clean metal, for a detector that learned from some
     **free, # options of `defect_train` that change no weight: workers, excel, decimal_comma
 ):
     "Run a recipe, going on where it was stopped"
@@ -197,7 +201,7 @@ def retrain(
         if stage.command==DETECTOR:
             workers = {'workers':free['workers']} if 'workers' in free else {}
             options = {**stage.options, 'weights':folders[stage.options['weights']]} | workers
-            _run_detector(folder, data, options)
+            _run_detector(folder, data, options, clean)
         else:
             options = _stage_options(stage.options, folders, imagenet)
             _run_classifier(folder, data, manifest, options, free)
@@ -209,6 +213,7 @@ def defect_retrain(
     model:str, # folder or name of a model with a recipe
     data:str, # the folder with the images it learned from
     out:str='runs/again', # folder for the new model
+    clean:str=None, # images without a defect, for a detector that learned from some
     imagenet:str=None, # ImageNet weights: a file, or a folder with BACKBONE.pth (downloaded)
     workers:int=None, # processes that prepare batches (the recipe's, or one per core but one)
     excel:store_true=False, # write history.csv as Excel expects it: UTF-8 with a mark
@@ -220,4 +225,4 @@ def defect_retrain(
     require_manifest(model)
     free = {'excel':excel, 'decimal_comma':decimal_comma}
     if workers is not None: free['workers'] = workers
-    retrain(stages, data, out, folder/'split.json', imagenet, **free)
+    retrain(stages, data, out, folder/'split.json', imagenet, clean=clean, **free)

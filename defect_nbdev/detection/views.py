@@ -190,7 +190,7 @@ class ViewConfig:
     tile_area:tuple=(.1, .3) # the same of a part without a defect, or around one
     def __post_init__(self):
         shares = self.whole,self.mosaic,self.clean,self.around
-        if not (min(shares)>=0 and sum(shares)<=1):
+        if not (min(shares)>=0 and sum(shares)<=1+1e-9):
             raise ValueError('whole, mosaic, clean and around are {}, {}, {} and {}; give shares '
                              'that sum to 1 at most.'.format(*shares))
 

@@ -396,6 +396,11 @@ def _extreme_images(result, samples):
     return {'hits':hits, 'best':names(np.argmax), 'worst':names(np.argmin)}
 
 # %% ../../nbs/evaluation/11_localisation.ipynb #localise-model
+def _finer_by(reader, head):
+    "What makes the model's own maps finer"
+    if reader is not None: return 'local reader'
+    return None if head is None else 'detection head'
+
 def localise_model(
     model, # a saved model's folder or a shipped model's name
     data, # folder with labelled images and boxes
@@ -426,6 +431,7 @@ def localise_model(
     if views>1: parts.found['views'] = views
     setting = {'model':parts.folder.name, 'split':split, 'curves':curves, 'device':str(device),
                **parts.found,
+               'finer':_finer_by(reader, head),
                'reader':reader.record if reader is not None else None}
     summary = summarise_localisation(result, config.classes, parts.groups)
     return setting | summary | _extreme_images(result, parts.samples), configs

@@ -42,6 +42,7 @@ def defect_localise(
     print(f"images with boxes: {result['overall']['n']}")
     for line in folder_lines(result): print(line)
     print(localisation.localisation_table(result))
+    if result['finer']: print(f"'ours, finer' is made by the model's {result['finer']}")
     if not box_configs:
         print('no training images were found: boxes are drawn with the default threshold')
     if out: write_text(out, json.dumps(result, indent=1) + '\n')

@@ -55,6 +55,7 @@ class Engine:
     config = model = confidence = None # what only an engine in PyTorch has
     name = 'engine'
     model_hash = '' # 16 hexadecimal digits; empty for a model that was never saved
+    note = '' # what its user should know, such as why nothing faster answers; one sentence
     def __init__(self,
         meta:dict, # classes, preprocess, evidence_scale and what else is known of the model
     ): self.meta = meta
@@ -256,11 +257,15 @@ def self_test(self:Engine)->dict: # what differs, by how much
 def _linked_folder(path, meta):
     "The folder with a linked graph's weights; None for a file that holds them itself"
     if 'folder_hash' not in meta: return None
-    folder = Path(path).resolve().parent
+    folder = Path(path).absolute().parent
     if folder_hash(folder)!=meta['folder_hash']:
         raise ValueError(f'{path}: was made for other weights than those beside it; delete it, or '
                          'export the model again.')
     return folder
+
+def _unusable(path, e):
+    reason = (str(e).strip().splitlines() or [type(e).__name__])[-1]
+    return ValueError(f'{path}: cannot be used by this version of the library ({reason}).')
 
 class ExportedEngine(Engine):
     "An engine on a sealed file, self-tested; a subclass has `load(graph, weights, threads)`"
@@ -271,14 +276,14 @@ class ExportedEngine(Engine):
         meta,graph,weights = read_export(path)
         super().__init__(meta)
         self.name,self.folder = str(path),_linked_folder(path, meta)
-        self.model_hash = meta['sha256'][:16] if self.folder is None else meta['folder_hash']
+        self.model_hash = meta.get('model_hash') or meta['sha256'][:16]
         try: self.load(graph, weights, threads or cpu_count())
         except ImportError: raise # says what to install
-        except Exception as e:
-            reason = str(e).strip().splitlines()[-1]
-            raise ValueError(f'{path}: cannot be used by this version of the library '
-                             f'({reason}).') from None
-        self.self_test()
+        except Exception as e: raise _unusable(path, e) from None
+        try: self.self_test()
+        except ValueError: raise # says what differs
+        except Exception as e: raise _unusable(path, e) from None
+
 
 # %% ../../nbs/inference/02_engines.ipynb #onnx-engine
 class OnnxEngine(ExportedEngine):

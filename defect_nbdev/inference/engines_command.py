@@ -8,9 +8,9 @@ __all__ = ['defect_engines']
 # %% ../../nbs/inference/13_engines_command.ipynb #imports
 from functools import partial
 
-from ..core.cli import command
-from ..core.models import find_model, shipped_model
-from .loading import chosen_engine, linked_graph, load_any, measure_engines
+from ..core.cli import command, optional_argument
+from .loading import find_source, load_any, measure_engines, try_engines
+
 
 # %% ../../nbs/inference/13_engines_command.ipynb #print-trials
 def _print_trials(trials, used):
@@ -24,18 +24,16 @@ def _print_trials(trials, used):
 # %% ../../nbs/inference/13_engines_command.ipynb #defect-engines
 @command
 def defect_engines(
-    model:str=None, # a saved model's folder or a shipped model's name; None for neu-resnet50
-    threads:int=None, # of ONNX Runtime and OpenVINO; None for all that this process may use
+    model:optional_argument("a saved model's folder or a shipped model's name; neu-resnet50 if "
+                            'none is given')=None,
 ):
     "Measure which engine answers fastest for a model on this machine"
-    if threads is not None and threads<1: raise ValueError(f'threads is {threads}; give 1 or more.')
-    folder = shipped_model() if model is None else find_model(model)
-    with_torch = partial(load_any, folder, 'cpu')
-    if not (folder/'config.json').is_file(): with_torch() # says what is wrong
-    file = linked_graph(folder)
-    if file is None:
-        raise ValueError(f'{folder}: no graph can be written there, or another graph.onnx is in '
-                         'the way, so an exported copy in the cache is used.')
-    trials = measure_engines(file, threads, torch=with_torch)
-    _print_trials(trials, next(t.engine for t in trials if t.engine!='torch' and not t.problem))
-    if chosen_engine(folder)=='torch': print('but there is a GPU here, and PyTorch uses it')
+    source,with_torch = find_source(model),partial(load_any, model, 'cpu')
+    if source.file is None: trials = try_engines({'torch':with_torch})
+    else: trials = measure_engines(source.file, torch=with_torch)
+    if all(trial.problem for trial in trials): with_torch() # says what is wrong with the model
+    others = [trial.engine for trial in trials if trial.engine!='torch' and not trial.problem]
+    _print_trials(trials, others[0] if others else 'torch')
+    if source.reason: print(f'nothing but PyTorch can be used: {source.reason}')
+    elif source.file is None: print('there is a GPU, which PyTorch uses, or no other engine')
+

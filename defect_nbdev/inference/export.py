@@ -9,17 +9,20 @@ __all__ = ['MAX_DIFFERENCE', 'MIN_AGREEMENT', 'MAX_DIFFERENCE_INT8', 'to_onnx', 
 # %% ../../nbs/inference/06_export.ipynb #imports
 import io
 import logging
+import os
 import shutil
+import sys
 import tempfile
 import warnings
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .. import __version__
 from ..core.cli import import_optional, installed_versions
+from ..core.faults import error_message
 from ..core.files import write_atomic, write_text
 from ..core.images import resize_to, to_rgb
 from ..core.models import MODEL_FILES, folder_hash
@@ -27,11 +30,32 @@ from ..datasets.synthetic import PAINTERS, make_steel
 from .engines import Engine, compare_outputs, load_engine
 from .engines import openvino_core, record_golden
 from .graph import ExportGraph, fix_padding
-from .linked import link_weights
+from .linked import code_version, link_weights
 from .seals import EXPORT_FORMAT, seal_onnx, seal_xml
 from .torch_engine import TorchEngine
 
 # %% ../../nbs/inference/06_export.ipynb #to-onnx
+@contextmanager
+def _kept_output():
+    "What C++ prints meanwhile; shown afterwards, unless something failed"
+    sys.stdout.flush()
+    with tempfile.TemporaryFile() as kept, ExitStack() as stack:
+        terminal = os.dup(1)
+        stack.callback(os.close, terminal)
+        stack.callback(os.dup2, terminal, 1)
+        os.dup2(kept.fileno(), 1)
+        yield
+        kept.seek(0)
+        os.write(terminal, kept.read())
+
+def _export(*args, **options):
+    "`torch.onnx.export`, or a ValueError of one sentence"
+    # a failure prints the whole graph, and in a notebook that blocks for ever
+    try:
+        with _kept_output(): torch.onnx.export(*args, **options)
+    except Exception as e: # of many kinds: a network may hold whatever it likes
+        raise ValueError(f'the network cannot be exported ({error_message(e)}).') from e
+
 def to_onnx(
     engine:TorchEngine, # what to export
     fold:bool=True, # batch norms into convolutions; False leaves all weights as they are stored
@@ -47,9 +71,9 @@ def to_onnx(
     onnx_model = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter('ignore') # the tracer names every check of a shape
-        torch.onnx.export(graph, (pixels,), onnx_model, input_names=['pixels'],
-                          output_names=graph.names, dynamic_axes=axes, opset_version=17,
-                          training=mode.EVAL if fold else mode.PRESERVE, dynamo=False)
+        _export(graph, (pixels,), onnx_model, input_names=['pixels'],
+                output_names=graph.names, dynamic_axes=axes, opset_version=17,
+                training=mode.EVAL if fold else mode.PRESERVE, dynamo=False)
     return onnx_model.getvalue()
 
 # %% ../../nbs/inference/06_export.ipynb #serialize
@@ -187,8 +211,10 @@ _PACKAGES = 'torch','onnx','onnxruntime','openvino','nncf' # that an export depe
 def _export_metadata(engine, precision):
     own = {f'exported with {name}':v for name,v in installed_versions(_PACKAGES).items()}
     versions = {**engine.meta['versions'], **own}
+    # in 8 bits the answers are a little different, so that is another model
+    own_hash = {'model_hash':engine.model_hash} if precision=='fp32' and engine.model_hash else {}
     return {'format':EXPORT_FORMAT, **engine.meta, 'precision':precision, 'versions':versions,
-            'made_by':__version__}
+            'made_by':code_version()} | own_hash
 
 # %% ../../nbs/inference/06_export.ipynb #check-suffix
 def _check_suffix(path, precision):

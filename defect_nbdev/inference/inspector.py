@@ -9,6 +9,7 @@ __all__ = ['MAX_TINT', 'Inspector', 'PreparedImage', 'load_inspector']
 import hashlib
 import os
 import time
+import warnings
 from typing import NamedTuple
 
 import cv2
@@ -191,5 +192,7 @@ def load_inspector(
     "An inspector from a saved or an exported model"
     check_bits(bits)
     check_views(views)
-    return Inspector(load_any(path, device, engine, threads, views), bits=bits)
+    loaded = load_any(path, device, engine, threads, views)
+    if loaded.note: warnings.warn(loaded.note, stacklevel=2)
+    return Inspector(loaded, bits=bits)
 

@@ -4,62 +4,78 @@
 
 # %% auto #0
 __all__ = ['GRAPH_FILE', 'ENGINES', 'linked_graph', 'EngineTrial', 'try_engines', 'measure_engines', 'fastest_engine',
-           'chosen_engine', 'resolved_engine', 'load_any']
+           'chosen_engine', 'ModelSource', 'find_source', 'load_any']
 
 # %% ../../nbs/inference/08_loading.ipynb #imports
 import json
 import os
-import platform
-import sys
+import re
+import threading
 import tempfile
 import time
-import warnings
-from contextlib import ExitStack, contextmanager
-from ctypes.util import find_library
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 
-from .. import __version__
-from ..core.cli import cpu_count, installed_versions, is_installed
+from ..core.cli import installed_versions, is_installed, processor_name
 from ..core.files import check_out_folder, user_folder, write_text
-from ..core.models import find_model, folder_hash, shipped_model
+from ..core.models import MODEL_FILES, find_model, folder_hash, shipped_model
 from .engines import Engine, engine_of_file, load_engine
+from .linked import code_version
 from .seals import read_export
+
 
 # %% ../../nbs/inference/08_loading.ipynb #cached-export
 def _cache(): return user_folder('XDG_CACHE_HOME', '.cache')/'defect_nbdev'
 
-def _cached_export(folder, engine, views):
-    "Where the exported copy of a folder's model lies in the user's cache"
-    several = f'-views{views}' if views>1 else ''
-    suffix = '.onnx' if engine=='onnx' else '.xml'
-    return _cache()/f'{folder_hash(folder)}-{__version__}{several}{suffix}'
+def _remembered():
+    "(file, what it holds): what was measured -> result; empty where it is missing or damaged"
+    file = _cache()/'engines.json'
+    try: return file, {**json.loads(file.read_text(encoding='utf-8'))}
+    except (OSError, ValueError, TypeError): return file, {}
+
+def _remember(key, result):
+    "Where nothing can be written, it is measured again the next time"
+    file,known = _remembered()
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps({**known, key:result}, indent=1))
+
 
 # %% ../../nbs/inference/08_loading.ipynb #load-exported
-@contextmanager
-def _writable_folder(folder):
-    "The folder, made if missing; a temporary one where nothing can be written"
-    with ExitStack() as stack:
-        try:
-            check_out_folder(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        yield folder
+_temporary = [] # folders that last as long as the process
 
-def _load_exported(folder, engine, threads, views):
-    "An engine from an exported copy of a folder's model, made if there is none that can be used"
-    file = _cached_export(folder, engine, views)
-    if file.is_file():
-        try: return load_engine(file, threads, engine)
-        except (ValueError, OSError): pass # damaged: made again
+def _writable_cache():
+    "The cache's folder, or a temporary one where nothing can be written"
+    folder = _cache()
+    try:
+        check_out_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError):
+        _temporary.append(tempfile.TemporaryDirectory())
+        folder = Path(_temporary[-1].name)
+    return folder
+
+def _is_current(file, folder):
+    "Was an export made from this folder as it is, by this code?"
+    try: meta = read_export(file)[0]
+    except (ValueError, OSError): return False # missing or damaged
+    made_for = meta.get('model_hash'),meta.get('made_by')
+    return made_for==(folder_hash(folder), code_version())
+
+def _cached_export(folder, suffix, views):
+    "The exported copy of a folder's model in the user's cache, made if it is missing or old"
+    several = f'-views{views}' if views>1 else ''
+    name = f'{folder_hash(folder)}{several}{suffix}'
+    if _is_current(_cache()/name, folder): return _cache()/name
     from defect_nbdev.inference.export import export_model # slow: torch
-    with _writable_folder(file.parent) as place:
-        export_model(_load_with_torch(folder, 'cpu', views), place/file.name)
-        return load_engine(place/file.name, threads, engine)
+    file = _writable_cache()/name
+    export_model(_load_with_torch(folder, 'cpu', views), file)
+    return file
+
 
 # %% ../../nbs/inference/08_loading.ipynb #load-torch
 def _load_with_torch(path, device, views):
@@ -73,27 +89,45 @@ def _load_with_torch(path, device, views):
 
 # %% ../../nbs/inference/08_loading.ipynb #linked-graph
 GRAPH_FILE = 'graph.onnx' # in a model's folder
+_making = threading.Lock() # the exporter serves one thread at a time
 
-def _linked_to(file):
-    "(hash of the folder, version of the package) that a linked graph was made for, else Nones"
-    try: meta = read_export(file)[0]
-    except (ValueError, OSError): return None,None
-    return meta.get('folder_hash'),meta.get('made_by')
+def _can_hold_graph(folder, file):
+    "May a linked graph be written there, and would it find its weights?"
+    if file.exists():
+        try: is_ours = 'folder_hash' in read_export(file)[0]
+        except (ValueError, OSError): is_ours = False
+        if not is_ours: return False
+    inside = folder.resolve()
+    files = [path for path in (file, *map(folder.joinpath, MODEL_FILES)) if path.exists()]
+    if any(path.resolve().parent!=inside for path in files): return False
+    try: check_out_folder(folder)
+    except (OSError, ValueError): return False
+    return True
 
 def linked_graph(
     folder, # of a saved model
-)->Path|None: # None where none can be written
+)->Path|None: # None where the folder cannot hold one
     "The graph in a model's folder; made, with PyTorch, if it is missing or old"
-    file = Path(folder)/GRAPH_FILE
-    wanted = folder_hash(folder),__version__
-    made_for = _linked_to(file)
-    if made_for==wanted: return file
-    if file.exists() and made_for[0] is None: return None # nobody's graph is written over
-    if not os.access(folder, os.W_OK): return None
+    folder = Path(folder)
+    file = folder/GRAPH_FILE
+    if _is_current(file, folder): return file
+    if not _can_hold_graph(folder, file): return None
     from defect_nbdev.inference.export import export_model # slow: torch
-    try: export_model(_load_with_torch(folder, 'cpu', None), file, linked=True)
-    except OSError: return None
+    export_model(_load_with_torch(folder, 'cpu', None), file, linked=True)
     return file
+
+def _graph_for(folder, engine, views):
+    "A file that an engine can compute; a ValueError, at once the second time, where there is none"
+    key = f'refused: {folder_hash(folder)}, {code_version()}, {views} views'
+    with _making:
+        if reason := _remembered()[1].get(key): raise ValueError(reason)
+        try:
+            file = linked_graph(folder) if views==1 else None
+            return file or _cached_export(folder, '.xml' if engine=='openvino' else '.onnx', views)
+        except ValueError as e:
+            _remember(key, str(e))
+            raise
+
 
 # %% ../../nbs/inference/08_loading.ipynb #engine-trial
 class EngineTrial(NamedTuple):
@@ -111,57 +145,44 @@ def _load_trial(name, load):
         return EngineTrial(name, None, None, str(e)), None
     return EngineTrial(name, time.perf_counter()-start, None, None),engine
 
-def _milliseconds(engine, pixels):
-    start = time.perf_counter()
-    engine.run(pixels)
-    return (time.perf_counter()-start)*1000
+def _milliseconds(engine, n, pause):
+    "Of `n` answers after one that is not counted"
+    pixels,times = np.full((1,engine.size,engine.size,3), 128, np.uint8),[]
+    time.sleep(pause) # for threads that another engine left awake
+    for _ in range(n+1):
+        start = time.perf_counter()
+        engine.run(pixels)
+        times.append((time.perf_counter()-start)*1000)
+    return times[1:]
 
 def try_engines(
     loaders:dict, # name -> function without arguments that gives an Engine
-    rounds:int=12, # in which each answers for one image; the first two are not counted
+    turns:int=3, # of each engine
+    answers:int=4, # that are counted in a turn
+    pause:float=.1, # before each turn, seconds
 )->list: # of EngineTrial, the fastest first, unusable ones last
     "Load engines and let them take turns"
     trials = [_load_trial(name, load) for name,load in loaders.items()]
     engines = {trial.engine:engine for trial,engine in trials if engine is not None}
     times = {name:[] for name in engines}
-    for _ in range(rounds):
-        for name,engine in engines.items():
-            pixels = np.full((1,engine.size,engine.size,3), 128, np.uint8)
-            times[name].append(_milliseconds(engine, pixels))
-    timed = [trial._replace(milliseconds=median(times[trial.engine][2:])) if engine else trial
+    for _ in range(turns):
+        for name,engine in engines.items(): times[name] += _milliseconds(engine, answers, pause)
+    timed = [trial._replace(milliseconds=median(times[trial.engine])) if engine else trial
              for trial,engine in trials]
     return sorted(timed, key=lambda trial: trial.milliseconds or np.inf)
+
 
 # %% ../../nbs/inference/08_loading.ipynb #fastest-engine
 _LIBRARIES = {'onnx':'onnxruntime', 'openvino':'openvino'}
 
-def _processor():
-    "Its name, as the system tells it"
-    try: lines = Path('/proc/cpuinfo').read_text().splitlines()
-    except OSError: return platform.processor()
-    return next((line.partition(':')[2].strip() for line in lines if line.startswith('model name')),
-                platform.processor())
+def _installed(): return [name for name,library in _LIBRARIES.items() if is_installed(library)]
 
-def _remembered():
-    "(file, what it holds): key -> name of the fastest engine"
-    file = _cache()/'engines.json'
-    try: return file, dict(json.loads(file.read_text(encoding='utf-8')))
-    except (OSError, ValueError): return file, {} # missing or damaged: measured again
-
-def _remember(key, name):
-    file,known = _remembered()
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps({**known, key:name}, indent=1))
-    except OSError: pass # measured again the next time
-
-def _key(file, threads):
+def _key(file):
     "What a measurement was made with"
     versions = installed_versions(tuple(_LIBRARIES.values()))
     meta = read_export(file)[0]
-    return ', '.join([meta.get('folder_hash') or meta['sha256'][:16], _processor(),
-                      f'{threads or cpu_count()} threads',
-                      *(f'{name} {version}' for name,version in versions.items())])
+    return ', '.join([f"fastest: {meta.get('model_hash') or meta['sha256'][:16]}",
+                      processor_name(), *(f'{name} {v}' for name,v in versions.items())])
 
 def measure_engines(
     file, # an exported or linked graph
@@ -169,23 +190,23 @@ def measure_engines(
     **others, # name -> function without arguments that gives another Engine to compare with
 )->list: # of EngineTrial, the fastest first
     "Let the installed engines take turns, and remember which of them was fastest"
+    installed = _installed()
     def loader(name): return lambda: load_engine(file, threads, name)
-    installed = [name for name,library in _LIBRARIES.items() if is_installed(library)]
     trials = try_engines({**{name:loader(name) for name in installed}, **others})
     usable = [trial.engine for trial in trials if trial.engine in installed and not trial.problem]
-    if usable: _remember(_key(file, threads), usable[0])
+    if usable: _remember(_key(file), usable[0])
     return trials
 
 def fastest_engine(
     file, # an exported or linked graph
-    threads:int|None=None, # None for all that this process may use
 )->str: # 'onnx' or 'openvino'
-    "Which of the installed engines answers fastest; measured once"
-    installed = [name for name,library in _LIBRARIES.items() if is_installed(library)]
+    "Which of the installed engines answers fastest; measured once, on all cores"
+    installed = _installed()
+    if Path(file).suffix=='.xml': return 'openvino'
     if len(installed)==1: return installed[0]
-    known = _remembered()[1].get(_key(file, threads))
+    known = _remembered()[1].get(_key(file))
     if known in installed: return known
-    best = measure_engines(file, threads)[0]
+    best = measure_engines(file)[0]
     if best.problem: raise ValueError(best.problem)
     return best.engine
 
@@ -202,10 +223,17 @@ def _load_file(path, engine, threads, views):
 # %% ../../nbs/inference/08_loading.ipynb #engines
 ENGINES = 'torch','onnx','openvino' # what can compute
 
+_DRIVERS = '/dev/nvidiactl', '/dev/kfd', '/usr/lib/wsl/lib/libcuda.so.1' # of GPUs, on Linux
+
 def _has_gpu():
-    "Is there a driver of a GPU that PyTorch could use?"
-    if sys.platform=='win32': return find_library('nvcuda') is not None
-    return os.path.exists('/dev/nvidiactl') or os.path.exists('/dev/dxg')
+    "Does PyTorch find a GPU? It is only imported where there is a driver"
+    if os.name!='nt' and not any(map(os.path.exists, _DRIVERS)): return False
+    if os.name=='nt' and not Path(os.environ.get('SystemRoot', ''), 'System32/nvcuda.dll').exists():
+        return False
+    if re.fullmatch(r'\s*|-1', os.environ.get('CUDA_VISIBLE_DEVICES', '0')): return False
+    if not is_installed('torch'): return False
+    import torch # slow
+    return torch.cuda.is_available()
 
 def _is_file(path):
     is_named = path is not None and Path(path).suffix in ('.onnx', '.xml', '.bin')
@@ -222,40 +250,35 @@ def chosen_engine(
     if engine=='auto': engine = None
     if _is_file(path): return engine_of_file(path, engine)
     if engine: return engine
-    has_other = any(is_installed(library) for library in _LIBRARIES.values())
-    return 'auto' if device is None and has_other and not _has_gpu() else 'torch'
+    return 'auto' if device is None and _installed() and not _has_gpu() else 'torch'
 
 # %% ../../nbs/inference/08_loading.ipynb #load-folder
+class ModelSource(NamedTuple):
+    "What answers for a model"
+    engine:str # one of ENGINES
+    file:Path|None # what it computes; None for PyTorch, which reads the model's folder
+    reason:str='' # why PyTorch answers although something faster is installed
+
 def _folder_of(path): return shipped_model() if path is None else find_model(path)
 
-def _say_slow(e): warnings.warn(f'PyTorch answers, which is slower: {e}', stacklevel=3)
-
-def resolved_engine(
+def find_source(
     path=None, # a model's folder, a shipped model's name, an exported file; None for ResNet-50
     device:str|None=None, # for PyTorch; None for a GPU where there is one
     engine:str|None=None, # one of ENGINES to insist on it; 'auto' or None for the fastest
     views:int|None=None, # of each image; None for 1
-    threads:int|None=None, # not for PyTorch; None for all that this process may use
-)->str: # one of ENGINES
-    "What computes a model here; makes its graph and measures, where that was never done"
+)->ModelSource:
+    "What answers for a model here; makes its graph and measures, where that was never done"
     name = chosen_engine(path, device, engine)
+    if _is_file(path): return ModelSource(name, Path(path))
     folder = _folder_of(path)
-    if name!='auto': return name
-    if not (folder/'config.json').is_file(): return 'torch' # which says what is wrong
+    # without a config PyTorch says what is wrong
+    if name=='torch' or not (folder/'config.json').is_file(): return ModelSource('torch', None)
     try:
-        file = linked_graph(folder) if views in (None, 1) else None
-        if file is not None: return fastest_engine(file, threads)
-        return 'onnx' if is_installed('onnxruntime') else 'openvino'
+        file = _graph_for(folder, name, views or 1)
+        return ModelSource(fastest_engine(file) if name=='auto' else name, file)
     except (ValueError, ImportError) as e:
-        _load_with_torch(folder, 'cpu', None) # refuses a model that is damaged
-        _say_slow(e)
-        return 'torch'
-
-def _load_folder(folder, engine, threads, views):
-    "A model's folder in ONNX Runtime or OpenVINO"
-    file = linked_graph(folder) if views==1 else None
-    if file is not None: return load_engine(file, threads, engine)
-    return _load_exported(folder, engine, threads, views)
+        if name!='auto': raise
+        return ModelSource('torch', None, str(e))
 
 def load_any(
     path=None, # a model's folder, a shipped model's name, an exported file; None for ResNet-50
@@ -266,12 +289,14 @@ def load_any(
     # those that an exported file has
 )->Engine: # that has passed its self-test
     "What answers for a model"
-    name = resolved_engine(path, device, engine, views, threads)
-    if _is_file(path): return _load_file(path, name, threads, views)
-    if name=='torch': return _load_with_torch(path, device, views)
-    try: return _load_folder(_folder_of(path), name, threads, views or 1)
-    except (ValueError, ImportError) as e:
-        if engine not in (None, 'auto'): raise
-        _say_slow(e)
-        return _load_with_torch(path, device, views)
+    source = find_source(path, device, engine, views)
+    if _is_file(path): return _load_file(path, source.engine, threads, views)
+    if source.file is not None:
+        try: return load_engine(source.file, threads, source.engine)
+        except (ValueError, ImportError) as e:
+            if engine not in (None, 'auto'): raise
+            source = ModelSource('torch', None, str(e))
+    loaded = _load_with_torch(path, device, views)
+    if source.reason: loaded.note = f'PyTorch answers, which is slower: {source.reason}'
+    return loaded
 

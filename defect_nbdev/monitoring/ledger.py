@@ -6,6 +6,7 @@
 __all__ = ['defect_ledger']
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #imports
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -72,7 +73,9 @@ def _replay(store, id, model, engine):
     if model is None:
         raise ValueError('a replay needs the model that decided; give it with --model.')
     views = store[id].get('views') # as many as decided
-    replayed:Replay = store.replay(id, load_inspector(model, engine=engine, views=views))
+    inspector = load_inspector(model, engine=engine, views=views)
+    if inspector.engine.note: print(inspector.engine.note, file=sys.stderr)
+    replayed:Replay = store.replay(id, inspector)
     print(replayed)
     return not replayed.same
 

@@ -7,6 +7,7 @@ __all__ = ['summarise_scan', 'save_scan', 'defect_strip']
 
 # %% ../../nbs/strip/07_command.ipynb #imports
 import json
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -169,6 +170,7 @@ def defect_strip(
     check_out_folder(out)
     strips = [open_strip(path, along, bits) for path in (image, reference) if path]
     inspector = load_inspector(model, engine=engine, views=views)
+    if inspector.engine.note: print(inspector.engine.note, file=sys.stderr)
     engine = inspector.engine
     more = {'views':engine.views} if engine.views>1 else {}
     for strip in strips: strip.use_bits(None if bits else inspector.bits)

@@ -7,6 +7,7 @@ __all__ = ['print_confidence', 'defect_calibrate']
 
 # %% ../../nbs/uncertainty/07_command.ipynb #imports
 from ..core.cli import command
+from ..core.models import DETECTOR_FILE, find_model
 from ..datasets.layouts import read_clean_images
 
 # %% ../../nbs/uncertainty/07_command.ipynb #print-confidence
@@ -46,3 +47,6 @@ def defect_calibrate(
     options = dict(clean=known, fit_on=fit_on, error=error, unknown_share=unknown_share, kind=kind)
     confidence,classes = refit_confidence(model, data, **options)
     print_confidence(confidence, classes, error)
+    if not (find_model(model)/DETECTOR_FILE).is_file(): return
+    images = f'{len(known)} images of {clean}' if clean else 'no images of its own (--clean)'
+    print(f'known as clean metal: what lies outside all boxes of {data}, and {images}')

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import queue
+import sys
 import threading
 import time
 import uuid
@@ -124,6 +125,7 @@ def make_loader(
     threads = max(1, cpu_count()//workers)
     def load():
         inspector = load_inspector(model, engine=engine, threads=threads, views=views)
+        if inspector.engine.note: print(inspector.engine.note, file=sys.stderr, flush=True)
         if inspector.model is not None:
             import torch # slow: 2 s; this model has imported it already
             torch.set_num_threads(threads)

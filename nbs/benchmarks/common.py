@@ -2,16 +2,18 @@
 import argparse
 import hashlib
 import json
-import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+from defect_nbdev.core.cli import processor_name
 from defect_nbdev.core.files import write_text
 
 NEU_FOLDER = '../shared/neu-det' # where NEU-DET lies, as seen from the project's top folder
 PHOTOGRAPHS_FOLDER = '../shared/photographs' # ordinary photographs, a folder for each kind
+
+cpu_name = processor_name # the processor, as the system calls it
 
 
 def make_parser(doc):
@@ -67,14 +69,6 @@ def package_versions(*names):
         except PackageNotFoundError:
             versions[name] = None
     return versions
-
-
-def cpu_name():
-    "The processor, as the system calls it"
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()
 
 
 def resident_mb(pid, field='VmRSS'):

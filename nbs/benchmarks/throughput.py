@@ -37,6 +37,7 @@ from defect_nbdev.core.images import read_image, resize_to
 from defect_nbdev.datasets.layouts import NEU_CLASSES
 from defect_nbdev.datasets.synthetic import make_steel
 from defect_nbdev.inference.inspector import load_inspector
+from defect_nbdev.inference.loading import find_source
 
 
 def write_images(folder, n):
@@ -72,7 +73,7 @@ def inspect_seconds(results, files, batch, lanes):
 
 def measure_speed(name, engine, n, files, out, args):
     "Ratios of the whole to the engine alone, turn by turn"
-    threads,lanes = side_by_side(name, engine)
+    threads,lanes = side_by_side(find_source(name, engine=engine).engine)
     bare = load_inspector(name, engine=engine).engine
     inspector = load_inspector(name, engine=engine, threads=threads)
     parts = np.array_split(np.array(files[:int(n)]), args.turns)
