@@ -55,10 +55,10 @@ def log_contrast(
     return math.log(max(float(np.std(image)), 1.))-3
 
 # %% ../../nbs/detection/02_head.ipynb #head
-def _image_classifier(width, n_classes, hidden=128):
-    "From an image's summary (B,width) to logits (B,n_classes)"
+def _image_classifier(width, n_classes, hidden=64):
+    "From an image's summary (B,width) to logits (B,n_classes); few images, so much dropout"
     return nn.Sequential(nn.BatchNorm1d(width), nn.Linear(width, hidden), nn.ReLU(),
-                         nn.Dropout(.3), nn.Linear(hidden, n_classes))
+                         nn.Dropout(.6), nn.Linear(hidden, n_classes))
 
 class DetectionHead(nn.Module):
     "Boxes and places of defects, from a backbone's features"
