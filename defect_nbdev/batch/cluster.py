@@ -48,8 +48,6 @@ def _folder_files(folder):
 
 def _model_paths(model, views):
     "The files of a model"
-    if model is not None and not Path(model).is_dir() and Path(model).suffix in ('.onnx', '.xml'):
-        return _file_and_weights(Path(model))
     file = find_source(model, views=views).file
     if file is not None: return _file_and_weights(file)
     return _folder_files(Path(shipped_model() if model is None else find_model(model)))

@@ -7,6 +7,7 @@ __all__ = ['DETECTOR_FILE', 'MODEL_FILES', 'find_model', 'shipped_model', 'folde
 
 # %% ../../nbs/core/04_models.ipynb #imports
 import hashlib
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,13 +38,20 @@ DETECTOR_FILE = 'detector.safetensors' # a model's detection head
 MODEL_FILES = ('config.json', 'model.safetensors', 'confidence.json', 'confidence.safetensors',
           'local.safetensors', DETECTOR_FILE, 'quality.json')
 
+@lru_cache(64)
+def _hash_files(files):
+    "Of (path, size, time, inode): a file is read again when one of them has changed"
+    digest = hashlib.sha256()
+    for path,size,*_ in files:
+        digest.update(f'{path.name} {size}\n'.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
 def folder_hash(
     folder, # of a saved model
 )->str: # 16 hexadecimal digits of SHA-256
     "What tells a saved model from every other"
-    digest = hashlib.sha256()
-    for file in (Path(folder)/name for name in MODEL_FILES):
-        if not file.is_file(): continue
-        digest.update(f'{file.name} {file.stat().st_size}\n'.encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    paths = [Path(folder).absolute()/name for name in MODEL_FILES]
+    stats = [(path, path.stat()) for path in paths if path.is_file()]
+    return _hash_files(tuple((path, s.st_size, s.st_mtime_ns, s.st_ino) for path,s in stats))
+

@@ -38,9 +38,12 @@ from .torch_engine import TorchEngine
 @contextmanager
 def _kept_output():
     "What C++ prints meanwhile; shown afterwards, unless something failed"
-    sys.stdout.flush()
+    if sys.stdout: sys.stdout.flush()
     with tempfile.TemporaryFile() as kept, ExitStack() as stack:
-        terminal = os.dup(1)
+        try: terminal = os.dup(1)
+        except OSError: # a process without any output
+            yield
+            return
         stack.callback(os.close, terminal)
         stack.callback(os.dup2, terminal, 1)
         os.dup2(kept.fileno(), 1)

@@ -118,7 +118,8 @@ def linked_graph(
 
 def _graph_for(folder, engine, views):
     "A file that an engine can compute; a ValueError, at once the second time, where there is none"
-    key = f'refused: {folder_hash(folder)}, {code_version()}, {views} views'
+    what = folder_hash(folder), engine, f'{views} views', code_version(), _versions()
+    key = f"refused: {', '.join(what)}"
     with _making:
         if reason := _remembered()[1].get(key): raise ValueError(reason)
         try:
@@ -177,12 +178,16 @@ _LIBRARIES = {'onnx':'onnxruntime', 'openvino':'openvino'}
 
 def _installed(): return [name for name,library in _LIBRARIES.items() if is_installed(library)]
 
+def _versions():
+    "Of the engines' libraries: another one may compute what this one refused, or faster"
+    versions = installed_versions(tuple(_LIBRARIES.values()))
+    return ', '.join(f'{name} {version}' for name,version in versions.items())
+
 def _key(file):
     "What a measurement was made with"
-    versions = installed_versions(tuple(_LIBRARIES.values()))
     meta = read_export(file)[0]
-    return ', '.join([f"fastest: {meta.get('model_hash') or meta['sha256'][:16]}",
-                      processor_name(), *(f'{name} {v}' for name,v in versions.items())])
+    model = meta.get('model_hash') or meta['sha256'][:16]
+    return f'fastest: {model}, {processor_name()}, {_versions()}'
 
 def measure_engines(
     file, # an exported or linked graph

@@ -36,6 +36,7 @@ from common import json_beside, make_parser, make_trainer, median_and_range, upd
 from defect_nbdev.core.images import resize_to, to_rgb
 from defect_nbdev.core.metrics import wilson_interval
 from defect_nbdev.data import AUGMENTS, Preprocess
+from defect_nbdev.datasets.boxes import box_area, shared_area
 from defect_nbdev.datasets.layouts import NEU_CLASSES, Box, read_samples
 from defect_nbdev.explain.reader import fine_evidence, learn_reader
 from defect_nbdev.inference.engines import load_engine
@@ -186,23 +187,13 @@ def train_model(folder):
 
 
 # Counting
-def shared_area(a, b):
-    width = min(a.xmax, b.xmax)-max(a.xmin, b.xmin)
-    height = min(a.ymax, b.ymax)-max(a.ymin, b.ymin)
-    return max(0, width)*max(0, height)
-
-
-def area(box):
-    return (box.xmax-box.xmin)*(box.ymax-box.ymin)
-
-
 def is_match(a, b):
-    return shared_area(a, b)>=.25*min(area(a), area(b))
+    return shared_area(a, b)>=.25*min(box_area(a), box_area(b))
 
 
 def iou(a, b):
     shared = shared_area(a, b)
-    return shared/(area(a)+area(b)-shared)
+    return shared/(box_area(a)+box_area(b)-shared)
 
 
 class Match(NamedTuple):
