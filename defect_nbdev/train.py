@@ -31,6 +31,7 @@ from .loss import FocalLoss
 from .model import ScratchDetector, cell_offset
 from .training.distillation import DistillationModel, TeacherEnsemble
 from .training.distillation import combined_distillation_loss
+from .training.precision import mixed_precision
 
 # %% ../nbs/03_train.ipynb #param-groups
 def _depth(name):
@@ -178,8 +179,7 @@ def forward(self:Trainer,
     teacher_x:Tensor, # the same as the teacher sees them
 )->tuple: # (student's outputs, teacher's outputs) as from `DistillationModel`; else (logits, None)
     "The only part that runs in fewer bits"
-    bf16 = self.config.precision=='bf16'
-    with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=bf16):
+    with mixed_precision(self.accelerator.device.type, self.config.precision):
         outputs = self.model(x)
         if self.teacher is None: return outputs.float(), None
         model = self.accelerator.unwrap_model(self.model)

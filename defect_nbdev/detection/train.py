@@ -24,6 +24,7 @@ from .views import boxed_image, collate_views
 from ..loss import distillation_loss
 from ..model import ModelConfig, ScratchDetector
 from ..train import TrainConfig, Trainer, make_accelerator
+from ..training.precision import mixed_precision
 
 # %% ../../nbs/detection/06_train.ipynb #detection-model
 class DetectionModel(nn.Module):
@@ -69,7 +70,7 @@ def first_box_hits(
 class DetectionTrainer(Trainer):
     "Trains a `DetectionModel`; what it counts as right is the first box of an image"
     classifier_teacher = None # the classifier as it was, where its backbone is trained
-    teacher_weight = 2. # of the distance to it, beside the loss of boxes
+    teacher_weight = 4. # of the distance to it, beside the loss of boxes
     def begin_epoch(self):
         "Set the model and the sampler to where the training stands"
         super().begin_epoch()
@@ -80,10 +81,9 @@ class DetectionTrainer(Trainer):
         targets:list, # of B `DetectionTarget`
     )->tuple: # (loss, DetectionOutputs, drawn boxes (B,P,4), classifier's logits (B,C))
         "Answers for a batch, and what they cost"
-        device,bf16 = self.accelerator.device.type,self.config.precision=='bf16'
         x = x.contiguous(memory_format=torch.channels_last)
         contrast = torch.stack([target.contrast for target in targets])
-        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        with mixed_precision(self.accelerator.device.type, self.config.precision):
             outputs,logits = model(x, contrast)
         points,strides = self.grid(x.shape[-1])
         loss = total_loss(detection_loss(outputs, targets, points, strides))
@@ -120,8 +120,7 @@ def distance_to_teacher(self:DetectionTrainer,
 )->Tensor: # scalar
     "How far the classifier's answers are from what they were, weighted"
     x = x.contiguous(memory_format=torch.channels_last)
-    bf16 = self.config.precision=='bf16'
-    with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+    with torch.no_grad(), mixed_precision(x.device.type, self.config.precision):
         wanted = self.classifier_teacher(x).float()
     return self.teacher_weight*distillation_loss(logits, wanted)
 
@@ -162,7 +161,7 @@ def make_trainer(
     workers:int=0, # processes that prepare batches
     accelerator=None, # from `make_accelerator`; None for one of this process
     train_backbone:bool=False, # the backbone as well as the head
-    teacher_weight:float=2., # of the distance to the classifier as it was, beside the loss of boxes
+    teacher_weight:float=4., # of the distance to the classifier as it was, beside the loss of boxes
     **options, # of `DetectionHead`
 )->DetectionTrainer: # ready to `fit`
     "A trainer for a new head on a classifier"
