@@ -25,7 +25,7 @@ def _told(facts):
     return told_verdicts({verdict:row['n'] for verdict,row in facts['verdicts'].items()})
 
 def _verdict_section(facts):
-    "Accepted, to review, unknown, without a defect"
+    "Certain, to check, not recognised, without a defect"
     if not facts['images']: return ''
     rows = [[verdict_swatch(verdict) + VERDICT_WORDS[verdict],
              _count(facts, 'verdicts', verdict, 'n'),
@@ -42,7 +42,7 @@ def _class_row(facts, name):
     if row['share_95']: low,high = (number_cell(facts, *path, 'share_95', i) for i in (0, 1))
     return [escape(name) + (' (no defect)' if row['good'] else ''), _count(facts, *path, 'n'),
             number_cell(facts, *path, 'share'), f'{low} to {high}' if high else low,
-            _count(facts, *path, 'verdicts', 'review'), number_cell(facts, *path, 'confidence'),
+            _count(facts, *path, 'verdicts', 'check'), number_cell(facts, *path, 'confidence'),
             number_cell(facts, *path, 'area')]
 
 # %% ../../nbs/batch/07_report.ipynb #class-section
@@ -50,11 +50,11 @@ def _class_section(facts):
     "Pareto chart and table of the classes"
     if not facts['images']: return ''
     intro = (f"Of {_count(facts, 'images')} images, {_count(facts, 'defects')} were named as a "
-             'defect, accepted or to be reviewed. The bars show how many of them were called what, '
+             'defect, certain or to be checked. The bars show how many of them were called what, '
              'the line adds up, the dashed mark is at 80 %. The 95 % range is where the share lies '
              'on other steel of this kind, if these images are a fair sample of the production and '
              'do not show the same metal twice.')
-    head = ['class', 'images', 'share', '95 % range', 'to review', 'confidence', 'area']
+    head = ['class', 'images', 'share', '95 % range', 'to check', 'confidence', 'area']
     table = html_table(head, [_class_row(facts, name) for name in facts['classes']],
                        'Most frequent first; images of no class are left out')
     note = ('<p class="quiet">Confidence is the mean probability of the class, area the mean share '
@@ -124,7 +124,7 @@ def _card_lines(row):
     "What a card says, line by line"
     label = escape(row['label'])
     others = [name for name in row['label_set'] if name!=row['label']]
-    if row['verdict']=='unknown':
+    if row['verdict']=='unrecognised':
         score = row['unknown_score']
         strangeness = '' if score is None else f'; strangeness {score:.1f}'
         yield f'comes nearest to {label}{strangeness}'

@@ -305,7 +305,7 @@ class RunSummary(NamedTuple):
     @property
     def status(self)->int: # exit code
         if not self.images: return 2
-        decided = sum(self.counts.get(verdict, 0) for verdict in ('accept', 'clean'))
+        decided = sum(self.counts.get(verdict, 0) for verdict in ('certain', 'no_defect'))
         return int(decided<sum(self.counts.values()))
     def __str__(self): return '\n'.join(self._lines())
 
@@ -333,7 +333,7 @@ def finish(self:Results,
     counts,labels = Counter(),Counter()
     def counted():
         for row in self.rows():
-            if row['status']=='ok' and row['verdict']!='clean': labels[row['label']] += 1
+            if row['status']=='ok' and row['verdict']!='no_defect': labels[row['label']] += 1
             counts[_count_as(row)] += 1
             yield row
     table = self.out/f'results.{form}'

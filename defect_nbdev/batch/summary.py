@@ -20,7 +20,8 @@ from fastcore.basics import patch
 from .pictures import prediction_pictures
 from ..core.metrics import wilson_interval
 from ..core.tables import read_rows, table_columns
-from ..core.verdicts import NAMELESS, VERDICTS, VERDICT_WORDS, told_verdicts
+from ..core.verdicts import NAMELESS, VERDICTS, VERDICT_WORDS
+from ..core.verdicts import current_verdict, told_verdicts
 
 # %% ../../nbs/batch/05_summary.ipynb #read-number
 def _read_number(row, key, most=None):
@@ -49,7 +50,7 @@ def read_row(
     classes, # the model's
 )->dict: # what a report shows of the file; numbers as numbers
     "What the report keeps of a row, checked"
-    label,verdict = row.get('label'),row.get('verdict') or ''
+    label,verdict = row.get('label'),current_verdict(row.get('verdict') or '')
     width,height = (_read_number(row, side) or 1 for side in ('width', 'height'))
     out = {'file':str(row['file']), 'label':label, 'verdict':verdict,
            'label_set':_read_list(row, 'label_set'), 'quality':_read_list(row, 'quality'),
@@ -94,9 +95,9 @@ class Summary:
 # %% ../../nbs/batch/05_summary.ipynb #rank
 def _rank(row, good):
     "The list a row competes in, and by what: the smaller the worse"
-    if row['verdict']=='unknown': return 'unknown',-(row['unknown_score'] or 0)
-    if row['verdict']=='review': return 'review',row['confidence']
-    if row['verdict']=='clean' or row['label'] in good: return None,0
+    if row['verdict']=='unrecognised': return 'unrecognised',-(row['unknown_score'] or 0)
+    if row['verdict']=='check': return 'check',row['confidence']
+    if row['verdict']=='no_defect' or row['label'] in good: return None,0
     return ('severe', row['label']),-row['area']
 
 # %% ../../nbs/batch/05_summary.ipynb #compete
@@ -120,7 +121,7 @@ def _count(self:Summary, row):
     "Count an image that could be read"
     label,verdict = row['label'],row['verdict']
     self.by_class[label,verdict] += 1
-    if verdict!='clean': # there is no answer to be sure of
+    if verdict!='no_defect': # there is no answer to be sure of
         self.by_confidence[min(int(row['confidence']*BINS), BINS-1),verdict] += 1
     for flag in row['quality'] or ['']: self.by_quality[flag,verdict] += 1
     if verdict not in NAMELESS:
@@ -166,9 +167,9 @@ def _most_severe(self:Summary):
 @patch
 def galleries(self:Summary)->dict: # 'look' and 'severe', each a list of kept rows
     "The rows worth a picture, the worst first"
-    unknown,review = self._kept('unknown'),self._kept('review')
-    unknown = unknown[:max(self.worst//2, self.worst-len(review))]
-    look = unknown + review[:self.worst-len(unknown)]
+    strange,unsure = self._kept('unrecognised'),self._kept('check')
+    strange = strange[:max(self.worst//2, self.worst-len(unsure))]
+    look = strange + unsure[:self.worst-len(strange)]
     return {'look':look, 'severe':self._most_severe()}
 
 # %% ../../nbs/batch/05_summary.ipynb #open-table
@@ -331,11 +332,11 @@ def headline(
     if not facts['files']: return ['Nothing was inspected: there was no file.']
     out,time = [_first_sentence(facts)],facts['time']
     good = sum(row['n'] for row in facts['classes'].values() if row['good'])
-    good += facts['verdicts']['clean']['n']
+    good += facts['verdicts']['no_defect']['n']
     if good: out.append(f"{count_words(good, 'image shows', 'images show')} no defect.")
     if facts['verdicts']['']['n']:
         out.append('This model has no fitted confidence, so it does not say which answers to '
-                   'accept.')
+                   'believe.')
     marked = facts['images'] - facts['quality'].get('', {'n':0})['n']
     if marked:
         words = count_words(marked, 'picture carries', 'pictures carry')

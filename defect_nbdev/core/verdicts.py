@@ -4,27 +4,38 @@
 
 # %% auto #0
 __all__ = ['CLASSIFIER_VERDICTS', 'VERDICTS', 'NAMELESS', 'VERDICT_TITLES', 'VERDICT_WORDS', 'VERDICT_SIGNS', 'VERDICT_MEANINGS',
-           'NO_DEFECT', 'VERDICT_COLORS', 'told_verdicts', 'answer_name', 'verdict_class', 'verdict_css']
+           'NO_DEFECT', 'VERDICT_COLORS', 'current_verdict', 'told_verdicts', 'answer_name', 'verdict_class',
+           'verdict_css']
 
 # %% ../../nbs/core/08_verdicts.ipynb #verdicts
-CLASSIFIER_VERDICTS = 'accept', 'review', 'unknown' # of a model without a detection head
-VERDICTS = *CLASSIFIER_VERDICTS, 'clean' # the order of an exported model's outputs
-NAMELESS = 'unknown', 'clean' # verdicts on images that are of none of the model's classes
+CLASSIFIER_VERDICTS = 'certain', 'check', 'unrecognised' # of a model without a detection head
+VERDICTS = *CLASSIFIER_VERDICTS, 'no_defect' # the order of an exported model's outputs
+NAMELESS = 'unrecognised', 'no_defect' # verdicts on images that are of none of the model's classes
 VERDICT_TITLES = { # the heading of an answer
-    'accept':'Accept', 'review':'Review', 'unknown':'Unknown surface', 'clean':'No defect found',
-    None:'Not calibrated'}
-VERDICT_WORDS = { # in a sentence: 12 accepted, 3 to review; '' is the cell of a table
-    'accept':'accepted', 'review':'to review', 'unknown':'unknown', 'clean':'without a defect',
-    '':'not judged'}
+    'certain':'Certain', 'check':'Please check', 'unrecognised':'Not recognised',
+    'no_defect':'No defect found', None:'Not calibrated'}
+VERDICT_WORDS = { # in a sentence: 12 certain, 3 to check; '' is the cell of a table
+    'certain':'certain', 'check':'to check', 'unrecognised':'not recognised',
+    'no_defect':'without a defect', '':'not judged'}
 VERDICT_SIGNS = { # for those who see no colours
-    'accept':'✓', 'review':'!', 'unknown':'?', 'clean':'○', None:'–'}
+    'certain':'✓', 'check':'!', 'unrecognised':'?', 'no_defect':'○', None:'–'}
 VERDICT_MEANINGS = { # one clause for a legend
-    'accept':'the model is sure enough to decide on its own',
-    'review':'more than one defect is possible, or the answer is not sure enough; a person decides',
-    'unknown':'unlike anything the model learned from; its answer does not count',
-    'clean':'known metal on which nothing speaks for a defect',
+    'certain':'the name can be believed: it is wrong no more often than the model promises',
+    'check':'more than one defect is possible, or the answer is not sure enough; a person decides',
+    'unrecognised':'unlike anything the model learned from; its answer does not count',
+    'no_defect':'known metal on which nothing speaks for a defect',
     '':'the model says no more than the class'}
 
+
+# %% ../../nbs/core/08_verdicts.ipynb #old
+_OLD_VERDICTS = {'accept':'certain', 'review':'check', 'unknown':'unrecognised',
+                 'clean':'no_defect'}
+
+def current_verdict(
+    verdict, # one of VERDICTS, a word of an older version, None or ''
+): # the same, in today's words
+    "A verdict as it is called now"
+    return _OLD_VERDICTS.get(verdict, verdict)
 
 # %% ../../nbs/core/08_verdicts.ipynb #told
 def told_verdicts(
@@ -43,12 +54,12 @@ def answer_name(
     verdict, # one of VERDICTS, None or ''
 )->str: # the class, or NO_DEFECT
     "What an answer says of a surface, in a word"
-    return NO_DEFECT if verdict=='clean' else label
+    return NO_DEFECT if verdict=='no_defect' else label
 
 # %% ../../nbs/core/08_verdicts.ipynb #verdict-class
 VERDICT_COLORS = { # class in a style sheet -> (on a light page, on a dark page)
-    'accept':('#2f6f9f', '#6fb1e0'), 'review':('#b35c00', '#f0a948'),
-    'unknown':('#7b3fa0', '#c09be6'), 'clean':('#1b7a5a', '#6fd3ae'),
+    'certain':('#2f6f9f', '#6fb1e0'), 'check':('#b35c00', '#f0a948'),
+    'unrecognised':('#7b3fa0', '#c09be6'), 'no_defect':('#1b7a5a', '#6fd3ae'),
     'refused':('#b3261e', '#ff8a80'), 'plain':('#666666', '#aaaaaa')}
 
 def verdict_class(
@@ -60,6 +71,6 @@ def verdict_class(
 # %% ../../nbs/core/08_verdicts.ipynb #colors
 def verdict_css(
     dark:bool=False, # for a dark page
-)->str: # --accept:#2f6f9f;--review:…
+)->str: # --certain:#2f6f9f;--check:…
     "The colours as variables of a style sheet"
     return ';'.join(f'--{name}:{colors[dark]}' for name,colors in VERDICT_COLORS.items())

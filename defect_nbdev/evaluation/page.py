@@ -74,7 +74,7 @@ _VERDICT_ACTIONS = dict(zip(CLASSIFIER_VERDICTS, _ACTIONS))
 
 def _verdict_part(report):
     "What a calibrated model does with the images"
-    if 'accept' not in report['clean']: return ''
+    if 'certain' not in report['clean']: return ''
     def cell(key, form='.1%'): return number_cell(report, 'clean', key, form=form)
     def interval(key): return interval_cell(report, 'clean', key)
     rows = [[f'{verdict}: it {action}', cell(verdict)]
@@ -82,7 +82,7 @@ def _verdict_part(report):
     return (f'<p>Its label sets hold the true class for {interval("coverage")} of the images and '
             f'name {cell("set_size", ".2f")} classes on average.</p>'
             + html_table(['verdict', 'share of images'], rows) +
-            f'<p>Of those it decides on its own, {interval("accepted_accuracy")} are right.</p>')
+            f'<p>Of those it decides on its own, {interval("certain_accuracy")} are right.</p>')
 
 # %% ../../nbs/evaluation/08_page.ipynb #selective-row
 def _selective_row(report, i):

@@ -24,12 +24,12 @@ from ..uncertainty.conformal import coverage
 
 # %% ../../nbs/evaluation/06_robustness.ipynb #measure-verdicts
 def _measure_verdicts(verdicts, right):
-    "The share of every verdict, and how often an accepted answer is right"
-    accepted = verdicts=='accept'
-    n,n_right = int(accepted.sum()),int(right[accepted].sum())
+    "The share of every verdict, and how often a certain answer is right"
+    certain = verdicts=='certain'
+    n,n_right = int(certain.sum()),int(right[certain].sum())
     shares = {verdict:(verdicts==verdict).mean() for verdict in CLASSIFIER_VERDICTS}
-    accuracy = share_with_interval('accepted_accuracy', n_right, n)
-    return {**shares, 'accepted':n, 'accepted_right':n_right, **accuracy}
+    accuracy = share_with_interval('certain_accuracy', n_right, n)
+    return {**shares, 'n_certain':n, 'certain_right':n_right, **accuracy}
 
 # %% ../../nbs/evaluation/06_robustness.ipynb #measure-level
 def measure_level(

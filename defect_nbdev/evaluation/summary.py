@@ -107,8 +107,9 @@ def _accuracy_sentence(answers):
             f'On other images of this kind, expect between {low:.1%} and {high:.1%}.')
 
 # %% ../../nbs/evaluation/07_summary.ipynb #summary-sentences
-_VERDICT_SENTENCE = ('It decides {accept:.0%} on its own and is right on {accepted_accuracy:.1%} '
-                     'of those; {review:.0%} it hands to a person, {unknown:.0%} it does not know.')
+_VERDICT_SENTENCE = ('It is certain of {certain:.0%} and is right on {certain_accuracy:.1%} '
+                     'of those; {check:.0%} it leaves to a person, {unrecognised:.0%} it does '
+                     'not recognise.')
 
 def summary_sentences(
     report:dict, # the chapters, ready for JSON
@@ -118,7 +119,7 @@ def summary_sentences(
     out = [_accuracy_sentence(answers), _fairness_sentence(report['fairness'], answers['n']),
            _class_sentence(answers), _calibration_sentence(report['probabilities']),
            _selective_sentence(report['selective']['at'][-1])]
-    if report['clean'].get('accepted'): out.append(_VERDICT_SENTENCE.format(**report['clean']))
+    if report['clean'].get('n_certain'): out.append(_VERDICT_SENTENCE.format(**report['clean']))
     if report['ladders']: out.append(_robustness_sentence(report['ladders']))
     out += _doubts(report)
     if suspected:

@@ -12,7 +12,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core.files import read_json
-from ..core.verdicts import NAMELESS
+from ..core.verdicts import NAMELESS, current_verdict
 from .prediction import Prediction
 
 # %% ../../nbs/inference/11_costs.ipynb #action-cost
@@ -24,25 +24,29 @@ def action_cost(
     "What an action costs"
     return costs[action].get(label, costs[action].get('other'))
 
+def _verdict_cost(row, verdict):
+    "What an action costs on a verdict that names no class; None where the table says nothing"
+    return next((cost for name,cost in row.items() if current_verdict(name)==verdict), None)
+
 def _is_cost(value): return type(value) in (int, float) and 0<=value<math.inf
 
 # %% ../../nbs/inference/11_costs.ipynb #explain-row
 def _explain_row(costs, action, classes, finds_clean):
     "What is wrong with an action's costs, None if nothing"
-    known = *classes,'other','unknown',*['clean']*finds_clean
+    known = *classes,'other','unrecognised',*['no_defect']*finds_clean
     for label,value in costs[action].items():
-        if label not in known:
+        if label not in known and current_verdict(label) not in known:
             return f"'{label}' is no class of this model; it knows {', '.join(classes)}."
         if not _is_cost(value): return f'{label} costs {value!r}; give a number, 0 or more.'
     for label in classes:
         if action_cost(costs, action, label) is None:
             return f"nothing is said for {label}; name it, or give 'other'."
-    if finds_clean and 'clean' not in costs[action]:
-        return "nothing is said for a surface without a defect; name it 'clean'."
+    if finds_clean and _verdict_cost(costs[action], 'no_defect') is None:
+        return "nothing is said for a surface without a defect; name it 'no_defect'."
 
 # %% ../../nbs/inference/11_costs.ipynb #check-costs
 def check_costs(
-    costs:dict, # action -> {class, 'other', 'unknown' or 'clean' -> what it costs, 0 or more}
+    costs:dict, # action -> {class, 'other', 'unrecognised' or 'no_defect' -> cost, 0 or more}
     classes, # of the model
     finds_clean:bool=False, # the model can say that there is no defect
 )->dict: # the same
@@ -73,17 +77,18 @@ def read_costs(
 def _expected_cost(probabilities, costs, action, verdict):
     if verdict not in NAMELESS:
         return sum(p*action_cost(costs, action, label) for label,p in probabilities.items())
-    if verdict in costs[action]: return costs[action][verdict]
-    if verdict=='clean':
+    cost = _verdict_cost(costs[action], verdict)
+    if cost is not None: return cost
+    if verdict=='no_defect':
         raise ValueError(f"costs of '{action}': nothing is said for a surface without a defect; "
-                         "name it 'clean'.")
+                         "name it 'no_defect'.")
     return max(action_cost(costs, action, label) for label in probabilities)
 
 # %% ../../nbs/inference/11_costs.ipynb #choose-action
 def choose_action(
     probabilities:dict, # class -> probability, calibrated
     costs:dict, # see `check_costs`
-    verdict:str|None=None, # of the inspector; on 'unknown' and 'clean' no class counts
+    verdict:str|None=None, # of the inspector; on 'unrecognised' and 'no_defect' no class counts
 )->tuple: # (action, its expected cost)
     "The action with the least expected cost"
     expected = {action:_expected_cost(probabilities, costs, action, verdict) for action in costs}

@@ -25,6 +25,7 @@ from fastcore.basics import patch
 
 from ..core.cli import cpu_count, import_optional, is_installed
 from ..core.models import folder_hash
+from ..core.verdicts import current_verdict
 from ..detection.defects import list_defects
 from .seals import read_export
 
@@ -106,7 +107,9 @@ def run(self:Engine,
     found = self._compute_parts(np.ascontiguousarray(pixels))
     arrays = {name:found[name].astype(dtype, copy=False)
               for name,dtype in _DTYPES.items() if name in found}
-    if 'verdict' in arrays: arrays['verdict'] = np.array(self.meta['verdicts'])[arrays['verdict']]
+    if 'verdict' in arrays:
+        names = np.array([current_verdict(name) for name in self.meta['verdicts']])
+        arrays['verdict'] = names[arrays['verdict']]
     return EngineOutputs(*(arrays.get(name) for name in OUTPUTS))
 
 # %% ../../nbs/inference/02_engines.ipynb #run-batches

@@ -19,7 +19,7 @@ from ..core.verdicts import VERDICTS
 from ..core.views import mean_logits
 from .engines import OUTPUTS
 from .torch_engine import TorchEngine
-from ..uncertainty.confidence import SCORE_ROUNDING, Confidence, accept_floors
+from ..uncertainty.confidence import SCORE_ROUNDING, Confidence, certain_floors
 from ..uncertainty.conformal import ROUNDING
 
 # %% ../../nbs/inference/04_graph.ipynb #squared-distances
@@ -119,7 +119,7 @@ class PostProcess(nn.Module):
         super().__init__()
         self.novelty = NoveltyScore(confidence.novelty)
         self.calibrator = confidence.calibrator
-        floors = accept_floors(confidence.accept_at, confidence.n_classes)
+        floors = certain_floors(confidence.certain_at, confidence.n_classes)
         self.register_buffer('floors', torch.from_numpy(floors - ROUNDING).float())
         self.novelty_threshold = min(confidence.novelty_threshold + SCORE_ROUNDING, 3e38)
         thresholds = np.minimum(confidence.thresholds, 2.) + ROUNDING
@@ -149,10 +149,10 @@ def forward(self:PostProcess,
     return probs, sets, scores, verdicts
 
 # %% ../../nbs/inference/04_graph.ipynb #clean
-def _clean_where_empty(verdicts, present, floor):
-    "Indices of verdicts (B,), 'clean' where no class's probability (B,n) reaches the floor"
-    unknown,clean = VERDICTS.index('unknown'),VERDICTS.index('clean')
-    return torch.where((present.amax(1)<floor) & (verdicts!=unknown), clean, verdicts)
+def _no_defect_where_empty(verdicts, present, floor):
+    "Indices of verdicts (B,), 'no_defect' where no class's probability (B,n) reaches the floor"
+    strange,empty = VERDICTS.index('unrecognised'),VERDICTS.index('no_defect')
+    return torch.where((present.amax(1)<floor) & (verdicts!=strange), empty, verdicts)
 
 # %% ../../nbs/inference/04_graph.ipynb #graph
 class ExportGraph(nn.Module):
@@ -174,7 +174,7 @@ class ExportGraph(nn.Module):
         mean = mean_logits(logits)
         if self.postprocess is None: return mean, mean.softmax(1), maps, *drawn
         *found,verdicts = self.postprocess(logits, embedding)
-        if drawn: verdicts = _clean_where_empty(verdicts, drawn[2], self.floor)
+        if drawn: verdicts = _no_defect_where_empty(verdicts, drawn[2], self.floor)
         return mean, *found, verdicts, maps, *drawn
 
 # %% ../../nbs/inference/04_graph.ipynb #input-sizes

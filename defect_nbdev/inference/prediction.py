@@ -16,7 +16,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.html import data_uri, escape
-from ..core.verdicts import VERDICT_TITLES
+from ..core.verdicts import NAMELESS, VERDICT_TITLES
 from ..datasets.quality import Quality
 from ..detection.defects import covered_area
 from ..explain.overlay import enlarge, overlay
@@ -47,11 +47,13 @@ class Prediction:
     views:int=1 # of the image, whose mean this is
     defects:tuple|None=None # of `Defect`, most probable first; None if the model draws no boxes
     defect_probability:float|None=None # that there is one, in [0,1]; None likewise
+    wrong_share:float|None=None # of the answers of this class that are certain and wrong, at most
     def __repr__(self):
         h,w = self.image.shape[:2]
         verdict = [] if self.verdict is None else [self.verdict]
         name = f'{self.label} {self.confidence:.1%}'
-        parts = 'no defect found' if self.verdict=='clean' else name, *verdict, *self.flags
+        if self.verdict=='unrecognised': name = f'nearest {self.label}'
+        parts = 'no defect found' if self.verdict=='no_defect' else name, *verdict, *self.flags
         return f'{", ".join(parts)} ({w}×{h} px, {self.milliseconds:.0f} ms)'
     @cached_property
     def heatmap(self)->np.ndarray: # evidence for `target` (H,W) float32 in [0,1], absolute scale
@@ -176,7 +178,7 @@ def _repr_html_(self:Prediction):
     warnings = ''.join(f'<p>{escape(sentence)}</p>' for sentence in self.warnings)
     alt = f'evidence for {escape(self.target)} over the surface'
     heading,sure = VERDICT_TITLES[self.verdict],f'nearest is {escape(self.label)}'
-    if self.verdict!='clean':
+    if self.verdict not in NAMELESS:
         heading,sure = f'{heading}: {escape(self.label)}',f'{self.confidence:.1%} sure'
     return (f'<div style="display:flex;gap:1em;align-items:start">'
             f'<img src="{data_uri(self.draw_overlay())}" alt="{alt}">\n'

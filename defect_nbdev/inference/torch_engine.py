@@ -134,12 +134,14 @@ def _finite(value): return float(value) if np.isfinite(value) else None # JSON h
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #confidence-metadata
 def _confidence_metadata(confidence):
+    promised = confidence.certain_errors
     return {'calibrator':confidence.calibrator.to_dict(),
             'thresholds':[_finite(v) for v in confidence.thresholds],
             'errors':[float(v) for v in confidence.errors],
             'novelty':confidence.novelty.kind,
             'novelty_threshold':_finite(confidence.novelty_threshold),
-            'accept_at':np.asarray(confidence.accept_at).tolist()}
+            'certain_at':np.asarray(confidence.certain_at).tolist(),
+            'certain_errors':None if promised is None else promised.tolist()}
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #model-metadata
 def _detector_metadata(record):
@@ -167,10 +169,10 @@ def model_metadata(
     return meta
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #clean
-def _clean_where_empty(verdicts, present, floor):
-    "Indices of verdicts (B,), 'clean' where no class's probability (B,n) reaches the floor"
-    unknown,clean = VERDICTS.index('unknown'),VERDICTS.index('clean')
-    return np.where((present.max(1)<floor) & (verdicts!=unknown), clean, verdicts)
+def _no_defect_where_empty(verdicts, present, floor):
+    "Indices of verdicts (B,), 'no_defect' where no class's probability (B,n) reaches the floor"
+    strange,empty = VERDICTS.index('unrecognised'),VERDICTS.index('no_defect')
+    return np.where((present.max(1)<floor) & (verdicts!=strange), empty, verdicts)
 
 # %% ../../nbs/inference/03_torch_engine.ipynb #torch-engine
 class TorchEngine(Engine):
@@ -215,7 +217,7 @@ def compute(self:TorchEngine,
     verdicts = np.array([VERDICTS.index(verdict) for verdict in result.verdicts])
     if drawn:
         floor = self.floors['present_floor']
-        verdicts = _clean_where_empty(verdicts, outputs['present'], floor)
+        verdicts = _no_defect_where_empty(verdicts, outputs['present'], floor)
     return {**outputs, 'probabilities':result.probs, 'sets':result.sets,
             'unknown_score':result.scores, 'verdict':verdicts}
 

@@ -120,7 +120,7 @@ _ADVICE = { # (number, whether it is higher) -> what to do
     ('unknown_score', False):'the surfaces are plainer than in training',
     ('unknown_score', True):'look at the images with the highest scores: another grade, '
                             'or a defect without a name',
-    ('confidence', False):'look at the images in review',
+    ('confidence', False):'look at the images to check',
     ('confidence', True):'the surfaces are plainer than in training',
 }
 

@@ -16,7 +16,7 @@ from fastcore.script import store_true
 from ..core.cli import command
 from ..core.html import printable
 from ..core.tables import excel_sign, write_table
-from ..core.verdicts import answer_name
+from ..core.verdicts import NAMELESS, answer_name
 from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
@@ -59,13 +59,13 @@ def _shorten(name, length):
 # %% ../../nbs/monitoring/04_ledger.ipynb #format-lines
 def _format_lines(rows):
     "Lines for a terminal"
-    yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':8}  "
+    yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':12}  "
            'operator')
     for row in rows:
-        sure = '' if row['verdict']=='clean' else f"{row['confidence']:.1%}"
+        sure = '' if row['verdict'] in NAMELESS else f"{row['confidence']:.1%}"
         cells = (f"{row['id']:7}", f"{row['time'][:19]}Z", f"{_shorten(row['file'], 32):32}",
                  f"{answer_name(row['label'], row['verdict'])[:16]:16}", f'{sure:>6}',
-                 f"{row['verdict'] or '':8}", row['corrected'] or '')
+                 f"{row['verdict'] or '':12}", row['corrected'] or '')
         yield '  '.join(cells).rstrip()
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #replay
@@ -104,7 +104,7 @@ def defect_ledger(
     limit:int=20, # how many to list, the newest first
     since:str=None, # list from this time on, as 2026-01-31 or 2026-01-31T06:00:00Z
     until:str=None, # list before this time
-    verdict:str=None, # list only accept, review, unknown or clean
+    verdict:str=None, # list only certain, check, unrecognised or no_defect
     label:str=None, # list only this class of the model; with --correct, the right class
     csv:str=None, # write all of the listed kind into this table, without a limit
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark

@@ -24,6 +24,7 @@ from ..core.files import read_json, write_text
 from ..core.html import printable
 from ..core.models import find_model
 from ..core.tables import read_rows, table_columns
+from ..core.verdicts import current_verdict
 from ..datasets.layouts import read_samples
 from ..datasets.quality import measure
 from ..datasets.splits import has_learned_all, known_parts, require_manifest
@@ -88,7 +89,8 @@ def to_table(
         columns.update(row)
         if (row.get('status') or 'ok')!='ok': continue
         where = f'{name}, row {i}'
-        is_clean = row.get('verdict')=='clean' # no class was named, so none was named surely
+        # no class was named, so none was named surely
+        is_clean = current_verdict(row.get('verdict'))=='no_defect'
         for column in MEASURES:
             number = _to_number(row, column, where)
             values[column].append(np.nan if is_clean and column=='confidence' else number)

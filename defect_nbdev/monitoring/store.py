@@ -26,7 +26,7 @@ from .. import __version__
 from ..core.files import write_atomic
 from ..core.html import printable
 from ..core.images import BadImage, read_raw, split_page
-from ..core.verdicts import VERDICTS
+from ..core.verdicts import VERDICTS, current_verdict
 from ..inference.prediction import image_hash
 from .table_columns import EXTRA_COLUMNS, RECORD, flatten_record
 from .table_columns import path_to_text, safe_class
@@ -34,7 +34,7 @@ from .table_columns import to_utc_timestamp
 
 # %% ../../nbs/monitoring/01_store.ipynb #schema
 STORE_ID = 0x44464c47 # of the file: 'DFLG'
-STORE_FORMAT = 2 # raised when an older version of this package could misread the file
+STORE_FORMAT = 3 # raised when an older version of this package could misread the file
 
 _ID = {'id':'INTEGER PRIMARY KEY AUTOINCREMENT'}
 _NUMBERS = ('confidence', 'unknown_score', 'area', 'brightness', 'contrast', 'sharpness',
@@ -88,11 +88,19 @@ def _upgrade_1(db):
     _create_table(db, 'runs', _TABLES['runs'])
     for index in _INDEXES[:3]: db.execute(f'CREATE {index}')
 
+# %% ../../nbs/monitoring/01_store.ipynb #upgrade-2
+def _upgrade_verdicts(db):
+    "From format 2: the same verdicts, as they are called now"
+    for verdict, in db.execute('SELECT DISTINCT verdict FROM inspections').fetchall():
+        db.execute('UPDATE inspections SET verdict=? WHERE verdict=?',
+                   (current_verdict(verdict), verdict))
+
 # %% ../../nbs/monitoring/01_store.ipynb #upgrade
 def _update_schema(db, version):
     "Make the tables, or bring those of an older version up to date"
     if version==0: _create_schema(db)
     if version==1: _upgrade_1(db)
+    if version in (1, 2): _upgrade_verdicts(db)
     db.execute(f'PRAGMA application_id={STORE_ID}')
     db.execute(f'PRAGMA user_version={STORE_FORMAT}')
 
@@ -446,6 +454,7 @@ def inspections(self:InspectionStore,
 ): # generator of dicts: id, time, folder, file, the record, corrected, corrected_by, …
     "What was inspected, in the order of time"
     if limit is not None and limit<0: raise ValueError(f'limit is {limit}; give 0 or more.')
+    verdict = current_verdict(verdict)
     if verdict is not None and verdict not in VERDICTS:
         raise ValueError(f"'{verdict}' is no verdict; there are {', '.join(VERDICTS)}.")
     conditions = {'i.status = ?':'ok', 'i.id <= ?':self._last(), 'i.verdict = ?':verdict,

@@ -23,7 +23,7 @@ class CellEvidence(NamedTuple):
     "What tiles show of some rows of cells; arrays are (classes,rows,columns)"
     evidence:np.ndarray # heatmap times probability, in [0,1]
     heatmap:np.ndarray # without the probability, in [0,1]
-    unknown:np.ndarray # the part of the evidence from tiles with the verdict 'unknown', in [0,1]
+    unknown:np.ndarray # the part of it from tiles with the verdict 'unrecognised', in [0,1]
 
 # %% ../../nbs/strip/04_defects.ipynb #field
 class CellGrid:
@@ -62,7 +62,7 @@ def add(self:CellGrid,
     xs, # first column of each tile, pixels
     heatmaps:np.ndarray, # (tiles,classes,cells,cells)
     probabilities:np.ndarray, # (tiles,classes)
-    unknown:np.ndarray, # (tiles,) bool, whether the verdict is 'unknown'
+    unknown:np.ndarray, # (tiles,) bool, whether the verdict is 'unrecognised'
 )->CellEvidence: # of the rows above the tiles, which are final
     "Add what a row of tiles shows"
     cells,first = self.layout.cells,round(y/self.layout.cell)
@@ -92,7 +92,7 @@ class StripDefect:
     area:float # of its cells, pixels²
     severity:float # area with each cell counted by its evidence, pixels²
     peak:float # highest evidence, or probability of a drawn box, in [0,1]
-    unknown:float # share of its evidence from tiles with the verdict 'unknown', in [0,1]
+    unknown:float # share of its evidence from tiles with the verdict 'unrecognised', in [0,1]
 
 # %% ../../nbs/strip/04_defects.ipynb #strip-defect
 def check_scale(
@@ -268,14 +268,14 @@ class TilePiece(NamedTuple):
     probability:float # that its box is right, in [0,1]
     box:Box # with its class
     reach:Box # the same, going on over those of the tile's edges at which it ends
-    unknown:bool # the tile has the verdict 'unknown'
+    unknown:bool # the tile has the verdict 'unrecognised'
 
 def tile_pieces(
     defects, # of `Defect`, in pixels of a tile
     x:int, # the tile's first column in the strip
     y:int, # the tile's first row
     layout:TileLayout, # how the strip is cut
-    unknown:bool=False, # the tile has the verdict 'unknown'
+    unknown:bool=False, # the tile has the verdict 'unrecognised'
 )->list: # of `TilePiece`
     "What a tile shows, at its place in the strip"
     tile,cell = layout.tile,layout.cell

@@ -63,7 +63,7 @@ class Scan:
     missed:list=field(default_factory=list) # (start, stop) of rows that no tile shows
     tiles:int=0 # that the network predicted
     clean_tiles:int=0 # of them, known to be without a defect: by class, or by a detection head
-    unknown_tiles:int=0 # of them, with the verdict 'unknown', whatever their class
+    unknown_tiles:int=0 # of them, with the verdict 'unrecognised', whatever their class
     seconds:float=0. # from the first row to the last defect
     digest:str='' # SHA-256 of the rows as inspected, 8 bits, from head to tail
     thumbnail:np.ndarray|None=None # the strip shrunk, (length,width) grey uint8
@@ -82,10 +82,10 @@ class Scan:
 
 # %% ../../nbs/strip/05_scan.ipynb #predict-tiles
 def _predict_tiles(engine, tiles, batch):
-    "Outputs of a row of tiles, and whether each one's verdict is 'unknown'"
+    "Outputs of a row of tiles, and whether each one's verdict is 'unrecognised'"
     outputs = engine.run_batches(tiles, batch)
     if outputs.verdicts is None: return outputs,np.zeros(len(tiles), bool)
-    return outputs,outputs.verdicts=='unknown'
+    return outputs,outputs.verdicts=='unrecognised'
 
 # %% ../../nbs/strip/05_scan.ipynb #resize-heatmaps
 def _resize_heatmaps(heatmaps, cells):
@@ -160,7 +160,7 @@ def add_tiles(self:_Scanner, y, xs, outputs, unknown):
     scan.defects += self.merger.add(y, xs, outputs, unknown)
     scan.tiles += len(xs)
     clean = np.isin(outputs.probabilities.argmax(1), self.clean_ids)
-    if outputs.verdicts is not None: clean |= outputs.verdicts=='clean'
+    if outputs.verdicts is not None: clean |= outputs.verdicts=='no_defect'
     scan.clean_tiles += int(clean.sum())
     scan.unknown_tiles += int(unknown.sum())
     self.inspected.append((y, y+scan.layout.tile))

@@ -8,6 +8,7 @@ __all__ = ['CARD_CSS', 'VIEWER_JS', 'VIEWER_CSS', 'STRIP_JS', 'STRIP_CSS', 'stat
 
 # %% ../../nbs/web/02_components.ipynb #imports
 import json
+import math
 
 import numpy as np
 from fastcore.xml import (
@@ -32,7 +33,7 @@ def static_text(
     return package_text(f'web/static/{name}')
 
 # %% ../../nbs/web/02_components.ipynb #review-reason
-def _review_reason(prediction):
+def _check_reason(prediction):
     others = [name for name in prediction.label_set if name!=prediction.label]
     if others: return f'It may also be {", ".join(others)}. Please decide.'
     if prediction.flags: return 'The picture is spoiled. Please look at the image.'
@@ -45,16 +46,25 @@ def _uncalibrated_reason(prediction):
     return ('Nobody has measured how far this model can be trusted.'
             + (doubt if prediction.confidence<.5 else ''))
 
+# %% ../../nbs/web/02_components.ipynb #certain-reason
+def _certain_reason(prediction):
+    "What is promised of an answer like this one"
+    start,share = 'At the error rate promised, no other class is possible',prediction.wrong_share
+    if share is None: return f'{start}.'
+    wrong = math.ceil(round(100*share, 6))
+    return (f'{start}: of 100 surfaces called {prediction.label}, at most {wrong} '
+            f"{'is' if wrong==1 else 'are'} wrong and still called certain.")
+
 # %% ../../nbs/web/02_components.ipynb #reason
 def reason(
     prediction:Prediction, # the answer
 )->str: # one sentence
     "Why the verdict is what it is"
     verdict = prediction.verdict
-    if verdict=='accept': return 'At the error rate promised, no other class is possible.'
+    if verdict=='certain': return _certain_reason(prediction)
     if verdict is None: return _uncalibrated_reason(prediction)
-    if verdict=='review': return _review_reason(prediction)
-    if verdict=='clean':
+    if verdict=='check': return _check_reason(prediction)
+    if verdict=='no_defect':
         return 'This surface is like those the model learned from, and nothing speaks for a defect.'
     return ('This surface is unlike those the model learned from, so its answer means little. '
             f'Of the classes it knows, {prediction.label} is nearest. Look at the image yourself.')
@@ -84,9 +94,9 @@ def _image_facts(prediction, name):
 # %% ../../nbs/web/02_components.ipynb #verdict-card
 def _name_line(prediction):
     "The name and how sure it is, in a list; nothing where there is no defect to name"
-    if prediction.verdict=='clean': return []
+    if prediction.verdict=='no_defect': return []
     label = prediction.label
-    if prediction.verdict=='unknown': label = f'nearest: {label}'
+    if prediction.verdict=='unrecognised': return [P(f'nearest: {label}', cls='label')]
     return [P(label, Span(f' {prediction.confidence:.1%} sure', cls='sure'), cls='label')]
 
 def verdict_card(
@@ -189,7 +199,7 @@ def interactive_page(
     name:str='', # of the image
 )->str: # an HTML document
     "Verdict and heatmap as one file with sliders"
-    title = VERDICT_TITLES['clean'] if prediction.verdict=='clean' else prediction.label
+    title = VERDICT_TITLES['no_defect'] if prediction.verdict=='no_defect' else prediction.label
     if name: title = f'{safe_name(name)}: {title}'
     viewport = Meta(name='viewport', content='width=device-width, initial-scale=1')
     style = Style(Safe(f'{CARD_CSS} {VIEWER_CSS} {_PAGE_STYLE}'))

@@ -236,7 +236,7 @@ GALLERY_SIZE = 200 # pictures of a batch
 # %% ../../nbs/web/04_service.ipynb #batch-picture
 def _caption(row):
     title = VERDICT_TITLES[row['verdict']].lower()
-    if row['verdict']=='clean': return f"{row['file']}: {title}"
+    if row['verdict']=='no_defect': return f"{row['file']}: {title}"
     return f"{row['file']}: {row['label']} {row['confidence']:.0%}, {title}"
 
 # %% ../../nbs/web/04_service.ipynb #save-overlay

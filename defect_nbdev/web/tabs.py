@@ -160,7 +160,8 @@ def _batch_row(row):
     if row['status']!='ok':
         return [row['file'], 'Unreadable', '', None, None, '', None, row['error']]
     named = row['label'],round(100*row['confidence'], 1)
-    if row['verdict']=='clean': named = '',None
+    if row['verdict']=='no_defect': named = '',None
+    if row['verdict']=='unrecognised': named = f"nearest: {row['label']}",None
     return [row['file'], VERDICT_TITLES[row['verdict']], *named, round(100*row['area'], 1),
             row['quality'], round(row['milliseconds']), '']
 
@@ -346,9 +347,9 @@ def _describe_answer(item):
     record,name = item.record,item.name.replace('`', '')
     correction = f' You said: **{item.correction}**.' if item.correction else ''
     verdict = VERDICT_TITLES[record['verdict']].lower()
-    if record['verdict']=='clean': return f'`{name}`: {verdict}.{correction}'
-    return (f"`{name}`: the model said **{record['label']}** "
-            f"({record['confidence']:.0%} sure, {verdict}).{correction}")
+    if record['verdict']=='no_defect': return f'`{name}`: {verdict}.{correction}'
+    sure = f"{record['confidence']:.0%} sure, " if record['verdict']!='unrecognised' else ''
+    return f"`{name}`: the model said **{record['label']}** ({sure}{verdict}).{correction}"
 
 # %% ../../nbs/web/06_tabs.ipynb #visit-answers
 def visit_answers(
@@ -363,7 +364,7 @@ def visit_answers(
         return gr.Gallery(pictures, selected_index=None),None,words,chosen
     item = session[chosen]
     # nothing is suggested where the answer names no class
-    suggested = '' if item.record['verdict']=='clean' else item.record['label']
+    suggested = '' if item.record['verdict']=='no_defect' else item.record['label']
     label = item.correction or suggested
     return gr.Gallery(pictures, selected_index=chosen),label,_describe_answer(item),chosen
 

@@ -108,15 +108,15 @@ def measure(folder, kept):
     images = (resize_to(read_image(path), RECIPE['size']) for _,path in kept)
     result = confidence.apply(*predict_batches(model, config.preprocess, images))
     right = result.probs.argmax(1)==targets
-    accepted = result.verdicts=='accept'
+    accepted = result.verdicts=='certain'
     covered = result.sets[np.arange(len(targets)),targets]
-    return {'n':len(targets), 'right':int(right.sum()), 'accepted':int(accepted.sum()),
-            'accepted_wrong':int((accepted & ~right).sum()), 'covered':int(covered.sum()),
-            'unknown':int((result.verdicts=='unknown').sum()),
+    return {'n':len(targets), 'right':int(right.sum()), 'certain':int(accepted.sum()),
+            'certain_wrong':int((accepted & ~right).sum()), 'covered':int(covered.sum()),
+            'unknown':int((result.verdicts=='unrecognised').sum()),
             'ece':round(float(calibration_error(result.probs, targets)), 4),
             'promised_missed':round(float(confidence.errors.max()), 4),
-            'promised_wrong':round(float(confidence.accept_errors.max()), 4),
-            'bound':round(float(confidence.accept_bound), 4),
+            'promised_wrong':round(float(confidence.certain_errors.max()), 4),
+            'bound':round(float(confidence.certain_bound), 4),
             'unknown_share':round(confidence.unknown_share, 4)}
 
 

@@ -111,10 +111,10 @@ def measure_level(inspector, limits, images, labels):
     found = [flags(measure(image), limits) for image in images]
     is_flagged = np.array([bool(f) for f in found])
     predicted,verdicts = predict(inspector, images)
-    is_wrong,is_accepted = predicted!=labels,verdicts=='accept'
+    is_wrong,is_certain = predicted!=labels,verdicts=='certain'
     masks = {'flagged':is_flagged, 'wrong':is_wrong, 'wrong_flagged':is_wrong & is_flagged,
-             'accepted':is_accepted, 'accepted_wrong':is_accepted & is_wrong,
-             'accepted_wrong_flagged':is_accepted & is_wrong & is_flagged}
+             'certain':is_certain, 'certain_wrong':is_certain & is_wrong,
+             'certain_wrong_flagged':is_certain & is_wrong & is_flagged}
     counts = {name:int(mask.sum()) for name,mask in masks.items()}
     by_flag = dict(Counter(flag for f in found for flag in f))
     return {'n':len(images), 'flagged':counts.pop('flagged'), 'flags':by_flag, **counts}

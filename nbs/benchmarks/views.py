@@ -75,9 +75,9 @@ def measure(result, targets):
     n = np.arange(len(targets))
     right = result.probs.argmax(1)==targets
     likelihood = -np.log(result.probs[n,targets]).mean()
-    accepted = result.verdicts=='accept'
+    accepted = result.verdicts=='certain'
     return {'n':len(targets), 'right':int(right.sum()), 'nll':round(float(likelihood), 4),
-            'accepted_wrong':int((accepted & ~right).sum()),
+            'certain_wrong':int((accepted & ~right).sum()),
             'coverage':round(float(result.sets[n,targets].mean()), 4), **count_verdicts(result)}
 
 
