@@ -31,6 +31,7 @@ from ..core.faults import error_message
 from ..core.models import MODEL_FILES, find_model, shipped_model
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
+from ..inference.disposition import Rules
 from ..inference.inspector import load_inspector
 from ..inference.loading import GRAPH_FILE, find_source
 from ..inference.seals import read_export
@@ -100,6 +101,7 @@ class RunSetup(NamedTuple):
     readers:int # threads of a worker that read
     mm_per_px:float|None=None # side of a pixel, millimetres
     costs:dict|None=None # what decisions cost
+    rules:Rules|None=None # what happens to the steel
     views:int|None=None # of each image, as `load_inspector` takes it
 
     def difference(self,
@@ -140,8 +142,8 @@ def predict(self:Predictor,
     setup,places = self.setup,{file.path:k for k,file in enumerate(files)}
     rows = {}
     for file,outcome in predict_files(self.inspector, files, setup.batch, setup.readers):
-        row = to_row(to_inspection(file, outcome, setup.mm_per_px, setup.costs))
-        rows[places[file.path]] = row
+        item = to_inspection(file, outcome, setup.mm_per_px, setup.costs, setup.rules)
+        rows[places[file.path]] = to_row(item)
     return sorted(rows.items())
 
 # %% ../../nbs/batch/10_cluster.ipynb #ray
@@ -452,6 +454,7 @@ def inspect_cluster(
     bar:bool=False, # show progress on the terminal
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     views:int|None=None, # of each image, as `load_inspector` takes it
+    rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
     check_format(form)
@@ -460,8 +463,9 @@ def inspect_cluster(
     model_files = read_model_files(model, views)
     inspector = load_model_files(model_files, views=views)
     setup = RunSetup(__version__, inspector.engine.model_hash, inspector.engine.preprocess_hash,
-        1, batch, readers, mm_per_px, costs, views)
-    with (Results(inspector, out, mm_per_px=mm_per_px, costs=costs, excel=excel) as results,
+        1, batch, readers, mm_per_px, costs, rules, views)
+    asked = dict(mm_per_px=mm_per_px, costs=costs, rules=rules, excel=excel)
+    with (Results(inspector, out, **asked) as results,
           progress_bar(0, show=bar, smoothing=.1) as progress, ExitStack() as stack):
         def connect():
             return stack.enter_context(ray_cluster(workers, threads, address))

@@ -25,6 +25,7 @@ from ..core.images import BadImage
 from ..core.tables import TABLE_FORMATS, write_table
 from ..core.verdicts import VERDICT_WORDS
 from ..inference.costs import choose_action
+from ..inference.disposition import Rules
 from ..inference.inspector import Inspector
 from ..monitoring.table_columns import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
 from ..monitoring.table_columns import path_to_text, record_from_row, table_row
@@ -59,8 +60,9 @@ def check_settings(
     differing = [k for k in {**earlier, **settings} if earlier.get(k)!=settings.get(k)]
     if not differing: return
     key = differing[0]
-    what = f"{key.replace('_', ' ')} ({earlier.get(key)}, now {settings.get(key)})"
-    raise ValueError(f'{folder}: holds results of another {what}; choose another --out.')
+    what = f"another {key.replace('_', ' ')} ({earlier.get(key)}, now {settings.get(key)})"
+    if key=='rules': what = 'other rules' # they would fill a page
+    raise ValueError(f'{folder}: holds results of {what}; choose another --out.')
 
 # %% ../../nbs/batch/02_results.ipynb #parse-lines
 _JOURNAL_FORMAT = 1
@@ -150,6 +152,7 @@ class Results:
         heatmaps:bool=False, # save the overlay of every image
         mm_per_px:float|None=None, # side of a pixel, millimetres; adds the column 'mm2'
         costs:dict|None=None, # what decisions cost; adds 'action' and 'expected_cost'
+        rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
         ledger:InspectionStore|None=None, # that gets every answer too
         excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     ):
@@ -157,10 +160,12 @@ class Results:
             why = 'give the side of a pixel in millimetres, above 0'
             raise ValueError(f'mm_per_px is {mm_per_px}; {why}.')
         self.inspector,self.out,self.ledger = inspector,Path(out),ledger
-        self.heatmaps,self.mm_per_px,self.costs = heatmaps,mm_per_px,costs
+        self.heatmaps,self.mm_per_px = heatmaps,mm_per_px
+        self.costs,self.rules = costs,rules
         self.excel = excel
         self._ledger_run = None # of these results in the ledger, which others may share
-        asked = (mm_per_px is not None, costs is not None, costs is not None, heatmaps)
+        with_costs,with_rules = costs is not None,rules is not None
+        asked = (mm_per_px is not None, *[with_costs]*2, *[with_rules]*2, heatmaps)
         self.columns = columns(inspector.classes, compress(EXTRA_COLUMNS, asked),
                                inspector.views, inspector.detector is not None)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -182,6 +187,7 @@ def settings(self:Results)->dict: # plain JSON types
     "What the answers depend on"
     engine = self.inspector.engine
     several = {'number of views':engine.views} if engine.views>1 else {}
+    if self.rules is not None: several['rules'] = self.rules.to_dict()
     return dict(classes=list(engine.classes), model_hash=engine.model_hash,
                 preprocess_hash=self.inspector.preprocess_hash,
                 limits=self.inspector.limits.to_dict(), mm_per_px=self.mm_per_px,
@@ -212,6 +218,7 @@ def to_inspection(
     outcome, # its `Prediction`, or the `BadImage` it raised
     mm_per_px:float|None=None, # side of a pixel, millimetres; adds 'mm2'
     costs:dict|None=None, # what decisions cost; adds 'action' and 'expected_cost'
+    rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
 )->Inspection: # ready to be stored
     "What is stored of an answer"
     path,key,time = os.fspath(file),_key(file),to_utc_timestamp()
@@ -222,6 +229,9 @@ def to_inspection(
     if costs is not None:
         action = choose_action(record['probabilities'], costs, record['verdict'])
         record['action'],record['expected_cost'] = action
+    if rules is not None:
+        grade,reasons = rules.grade_image(record, mm_per_px)
+        record['disposition'],record['reasons'] = grade,'; '.join(reasons)
     return Inspection(path, record, outcome.image, time, key)
 
 # %% ../../nbs/batch/02_results.ipynb #to-row
@@ -240,7 +250,7 @@ def record(self:Results,
     "Store answers; when this returns they are safe"
     items = []
     for file,outcome in pairs:
-        item = to_inspection(file, outcome, self.mm_per_px, self.costs)
+        item = to_inspection(file, outcome, self.mm_per_px, self.costs, self.rules)
         if self.heatmaps and item.record: item.record['heatmap'] = self._save_heatmap(item, outcome)
         items.append(item)
     self._store(items)
@@ -299,6 +309,7 @@ class RunSummary(NamedTuple):
     labels:dict # class -> number of images whose answer it is, those without a defect left out
     table:Path # the table
     report:Path|None=None # the report, if one was asked for
+    dispositions:dict={} # grade -> files, from the best; empty without rules
     @property
     def images(self)->int: # that could be read
         return sum(self.counts.values()) - self.counts.get('unreadable', 0)
@@ -319,8 +330,17 @@ def _lines(self:RunSummary):
         label = max(self.labels, key=self.labels.get)
         first += f'; most often {label} ({self.labels[label]/self.images:.0%})'
     yield first
+    grades = [f'{n:,} {grade}' for grade,n in self.dispositions.items() if n]
+    if grades: yield f"disposition: {', '.join(grades)}"
     yield f'table: {self.table}'
     if self.report: yield f'report: {self.report}'
+
+# %% ../../nbs/batch/02_results.ipynb #with-disposition
+@patch
+def _with_disposition(self:Results, row):
+    "A row with its grade, also where the image could not be read"
+    if self.rules is None or row['status']=='ok': return row
+    return {**row, 'disposition':self.rules.to_check, 'reasons':'the image could not be read'}
 
 # %% ../../nbs/batch/02_results.ipynb #finish
 @patch
@@ -330,15 +350,18 @@ def finish(self:Results,
 )->RunSummary: # of everything in the folder
     "Make the table, and the report if one is wanted"
     check_format(form)
-    counts,labels = Counter(),Counter()
+    counts,labels,grades = Counter(),Counter(),Counter()
     def counted():
-        for row in self.rows():
+        for row in map(self._with_disposition, self.rows()):
             if row['status']=='ok' and row['verdict']!='no_defect': labels[row['label']] += 1
             counts[_count_as(row)] += 1
+            grades[row.get('disposition')] += 1
             yield row
     table = self.out/f'results.{form}'
     write_table(table, counted(), self.columns, COLUMN_TYPES, self.excel)
-    return RunSummary(dict(counts), dict(labels), table, self._report() if report else None)
+    dispositions = {grade:grades[grade] for grade in self.rules.grades} if self.rules else {}
+    return RunSummary(dict(counts), dict(labels), table, self._report() if report else None,
+                      dispositions)
 
 # %% ../../nbs/batch/02_results.ipynb #check-format
 def _count_as(row): return 'unreadable' if row['status']!='ok' else row['verdict'] or 'not judged'

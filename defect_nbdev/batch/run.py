@@ -28,6 +28,7 @@ from ..core.views import check_views
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
 from ..inference.costs import read_costs
+from ..inference.disposition import read_rules
 from ..inference.inspector import load_inspector
 from ..inference.loading import find_source
 from ..monitoring.store import InspectionStore
@@ -105,16 +106,19 @@ def side_by_side(
 def _print_error(text): print(text, file=sys.stderr, flush=True)
 
 # %% ../../nbs/batch/03_run.ipynb #open-results
-def _read_costs(costs, inspector):
-    return read_costs(costs, inspector.classes, inspector.engine.finds_clean)
+def _decisions(inspector, costs, rules, mm_per_px):
+    "What is decided about an image: costs and rules from their files, each None if not given"
+    known = inspector.classes,inspector.engine.finds_clean
+    read = rules and read_rules(rules, *known).check_use(mm_per_px is not None)
+    return dict(costs=costs and read_costs(costs, *known), rules=read)
 
 @contextmanager
-def _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, excel):
+def _open_results(inspector, out, heatmaps, mm_per_px, ledger, excel, **decisions):
     "The results of a run, with the ledger they go to as well"
-    prices = costs and _read_costs(costs, inspector)
     with ExitStack() as stack:
         store = stack.enter_context(InspectionStore(ledger)) if ledger else None
-        results = Results(inspector, out, heatmaps, mm_per_px, prices, store, excel)
+        results = Results(inspector, out, heatmaps, mm_per_px, ledger=store, excel=excel,
+                          **decisions)
         yield stack.enter_context(results)
 
 # %% ../../nbs/batch/03_run.ipynb #side-by-side
@@ -169,6 +173,7 @@ def defect_inspect(
     device:str=None, # of PyTorch: cpu, cuda, …; None for a GPU where there is one
     mm_per_px:float=None, # side of a pixel in millimetres; adds the defect's area in mm²
     costs:str=None, # JSON file with each action's costs by class; adds the cheapest action
+    rules:str=None, # TOML file with the mill's own rules; adds the grade of the steel and why
     ledger:str=None, # SQLite file that keeps every answer
     engine_cluster:str=None, # ray: share the work among the machines of a Ray cluster
     workers:int=None, # for --engine_cluster: processes with a model; None for one a core
@@ -182,10 +187,11 @@ def defect_inspect(
                    bits=bits)
     sign = excel_sign(format, excel, decimal_comma)
     if engine_cluster:
-        prices = costs and _read_costs(costs, load_inspector(model))
+        decisions = dict(costs=None, rules=None)
+        if costs or rules: decisions = _decisions(load_inspector(model), costs, rules, mm_per_px)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
-                                  format, mm_per_px, prices, report, _print_error, has_terminal(),
-                                  sign, views)
+                                  format, mm_per_px, decisions['costs'], report, _print_error,
+                                  has_terminal(), sign, views, decisions['rules'])
     else:
         lanes = 1
         if not watch:
@@ -195,7 +201,9 @@ def defect_inspect(
         if inspector.engine.note:
             _print_error(inspector.engine.note)
             lanes = 1 # PyTorch uses all cores for each batch
-        with _open_results(inspector, out, heatmaps, mm_per_px, costs, ledger, sign) as results:
+        decisions = _decisions(inspector, costs, rules, mm_per_px)
+        with _open_results(inspector, out, heatmaps, mm_per_px, ledger, sign,
+                           **decisions) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())
             summary = results.finish(format, report)

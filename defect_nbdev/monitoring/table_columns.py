@@ -79,12 +79,12 @@ RECORD = ('label', 'confidence', 'verdict', 'label_set', 'unknown_score', 'proba
 # what only an answer from several views of the image has, and what only a detection head finds
 SOME_RECORDS = ('views', 'defect_probability', 'defects')
 # what a run adds to a record, if it is asked to
-EXTRA_COLUMNS = ('mm2', 'action', 'expected_cost', 'heatmap')
+EXTRA_COLUMNS = ('mm2', 'action', 'expected_cost', 'disposition', 'reasons', 'heatmap')
 # for `write_table`: Parquet's type of each column that is no double
 COLUMN_TYPES = dict.fromkeys(
     ('file', 'status', 'error', 'label', 'verdict', 'label_set', 'boxes', 'defects', 'quality',
-     'image_hash', 'model_hash', 'preprocess_hash', 'time', 'heatmap', 'action', 'corrected',
-     'corrected_by', 'corrected_at'), 'string')
+     'image_hash', 'model_hash', 'preprocess_hash', 'time', 'heatmap', 'action', 'disposition',
+     'reasons', 'corrected', 'corrected_by', 'corrected_at'), 'string')
 COLUMN_TYPES |= {'width':'int32', 'height':'int32', 'views':'int32', 'id':'int64'}
 
 def columns(
