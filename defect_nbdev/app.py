@@ -62,6 +62,8 @@ def main(
     host:str='127.0.0.1', # address to listen on; 0.0.0.0 lets other machines in
     port:int=7860, # port to listen on; 0 for any that is free
     browser:bool_arg=True, # open the page in the browser, where there is a desktop
+    rules:str=None, # TOML file with the mill's own rules; shows the grade of the steel and why
+    mm_per_px:float=None, # side of a pixel of the images in millimetres, for rules that need it
     ledger:str=None, # SQLite file that keeps every answer; None keeps corrections only
     auth:str=None, # file with one name:password a line; None lets everybody in
     root_path:str='', # where a proxy shows the page, such as /inspector
@@ -74,10 +76,12 @@ def main(
     mcp:store_true=False, # be an MCP server too (pip install 'defect_nbdev[mcp]')
 ):
     "Open the inspector's page"
+    if mm_per_px is not None and not mm_per_px>0:
+        raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel, above 0.')
     _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp)
     _serve(model, engine, views, browser, root_path, ledger=ledger, mcp=mcp, host=host,
-           port=port, certfile=certfile, keyfile=keyfile, max_upload=max_size*2**20, queue=queue,
-           passwords=_read_auth(auth),
+           port=port, rules=rules, mm_per_px=mm_per_px, certfile=certfile, keyfile=keyfile,
+           max_upload=max_size*2**20, queue=queue, passwords=_read_auth(auth),
            excel=excel_sign('csv', excel, decimal_comma))
 
 # %% ../nbs/05_app.ipynb #read-auth

@@ -230,8 +230,7 @@ def to_inspection(
         action = choose_action(record['probabilities'], costs, record['verdict'])
         record['action'],record['expected_cost'] = action
     if rules is not None:
-        grade,reasons = rules.grade_image(record, mm_per_px)
-        record['disposition'],record['reasons'] = grade,'; '.join(reasons)
+        record.update(rules.grade_image(record, mm_per_px).columns())
     return Inspection(path, record, outcome.image, time, key)
 
 # %% ../../nbs/batch/02_results.ipynb #to-row
@@ -340,7 +339,7 @@ def _lines(self:RunSummary):
 def _with_disposition(self:Results, row):
     "A row with its grade, also where the image could not be read"
     if self.rules is None or row['status']=='ok': return row
-    return {**row, 'disposition':self.rules.to_check, 'reasons':'the image could not be read'}
+    return {**row, **self.rules.unreadable()}
 
 # %% ../../nbs/batch/02_results.ipynb #finish
 @patch

@@ -109,7 +109,7 @@ def _print_error(text): print(text, file=sys.stderr, flush=True)
 def _decisions(inspector, costs, rules, mm_per_px):
     "What is decided about an image: costs and rules from their files, each None if not given"
     known = inspector.classes,inspector.engine.finds_clean
-    read = rules and read_rules(rules, *known).check_use(mm_per_px is not None)
+    read = rules and read_rules(rules, *known).for_images(mm_per_px is not None)
     return dict(costs=costs and read_costs(costs, *known), rules=read)
 
 @contextmanager

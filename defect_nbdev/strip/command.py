@@ -135,7 +135,7 @@ def _left_to_check(scan):
 
 def _read_strip_rules(path, engine, mm_per_px):
     rules = read_rules(path, engine.classes, engine.finds_clean)
-    return rules.check_use(mm_per_px is not None, strip=True)
+    return rules.for_strips(mm_per_px is not None)
 
 def grade_scan(
     rules:Rules, # of the mill

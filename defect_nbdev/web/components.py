@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 from fastcore.xml import (
-    H2, Body, Br, Div, Head, Html, Meta, P, Safe, Script, Section, Span, Style, Title, to_xml,
+    H2, Body, Br, Div, Head, Html, Meta, P, Safe, Script, Section, Span, Strong,
+    Style, Title, to_xml,
 )
 from PIL import Image
 
@@ -21,6 +22,7 @@ from ..core.images import to_rgb
 from ..core.page import package_text
 from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
 from ..explain.overlay import enlarge, heat_colors
+from ..inference.disposition import Disposition
 from ..inference.prediction import Prediction
 from ..strip.map import class_color, count_lines, crop_defect, length_unit
 from .uploads import safe_name
@@ -99,15 +101,23 @@ def _name_line(prediction):
     if prediction.verdict=='unrecognised': return [P(f'nearest: {label}', cls='label')]
     return [P(label, Span(f' {prediction.confidence:.1%} sure', cls='sure'), cls='label')]
 
+def _disposition_line(disposition):
+    "What happens to the steel, in a list; nothing without rules"
+    if disposition is None: return []
+    reasons = '; '.join(disposition.reasons)
+    return [P('Steel: ', Strong(disposition.grade), f' ({reasons})', cls='disposition')]
+
 def verdict_card(
     prediction:Prediction, # the answer
     name:str='', # of the image, as its sender calls it
+    disposition:Disposition|None=None, # of the steel, by the mill's own rules
 )->str: # HTML
     "The answer in words"
     verdict = prediction.verdict
     warnings = [P(text, cls='warning') for text in prediction.warnings]
     return _card(verdict_class(verdict), VERDICT_SIGNS[verdict], VERDICT_TITLES[verdict],
                  *_name_line(prediction), P(reason(prediction)), *warnings,
+                 *_disposition_line(disposition),
                  P(_image_facts(prediction, name), cls='quiet'))
 
 # %% ../../nbs/web/02_components.ipynb #card-css

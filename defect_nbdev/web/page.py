@@ -171,6 +171,8 @@ def open_app(
     workers:int=1, # images inspected side by side
     mcp:bool=False, # be an MCP server too
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+    rules=None, # TOML file with the mill's own rules, see `read_rules`
+    mm_per_px:float|None=None, # side of a pixel of the images, millimetres
     host:str='127.0.0.1', # address to listen on
     port:int=0, # 0 for any that is free
     certfile:str|None=None, # for HTTPS
@@ -180,7 +182,8 @@ def open_app(
     "A page while the block runs; everything it stored for its visitors is gone afterwards"
     pages = []
     with _page_workspace(pages) as space:
-        service = AppService(load, space, ledger, workers=workers, excel=excel)
+        service = AppService(load, space, ledger, workers=workers, excel=excel, rules=rules,
+                             mm_per_px=mm_per_px)
         try:
             pages.append(make_app(service, model, mcp))
             app = mount_app(pages[0], service, mcp=mcp, **options)

@@ -36,11 +36,12 @@ from ..core.models import find_model
 from ..core.tables import write_table
 from ..core.verdicts import VERDICT_TITLES, answer_name
 from ..datasets.synthetic import make_steel
+from ..inference.disposition import read_rules, record_disposition
 from ..inference.inspector import Inspector, load_inspector
 from ..inference.prediction import Prediction
 from ..monitoring.table_columns import COLUMN_TYPES, columns, table_row
 from ..monitoring.store import InspectionStore
-from ..strip.command import save_scan
+from ..strip.command import grade_scan, save_scan
 from ..strip.reader import open_strip
 from ..strip.scan import default_peak, fit_thresholds, scan_strip
 from ..strip.tiles import clean_classes
@@ -64,9 +65,12 @@ class AppService:
         limits:UploadLimits=UploadLimits(), # what one request may bring
         workers:int=1, # images that are inspected side by side
         excel:str='', # its CSV files are for the Excel with this decimal sign, see `excel_sign`
+        rules=None, # TOML file with the mill's own rules, see `read_rules`
+        mm_per_px:float|None=None, # side of a pixel of the images, millimetres
     ):
         self.workspace,self.limits,self.workers = workspace,limits,workers
-        self.excel = excel
+        self.excel,self.mm_per_px = excel,mm_per_px
+        self.rules,self._rules_file = None,rules # they are read when the model's classes are known
         self.wait_estimate = WaitEstimate(.5/workers)
         self.keeps_all = ledger is not None
         self.path = Path(ledger) if ledger else default_store()
@@ -87,7 +91,9 @@ def open(self:AppService)->AppService: # itself
     "Begin to load the model"
     def load():
         try:
-            self._model.set_result(self._load())
+            inspector = self._load()
+            if self._rules_file is not None: self._read_rules(inspector)
+            self._model.set_result(inspector)
         except BaseException as e:
             self._model.set_exception(e)
     threading.Thread(target=load, daemon=True).start()
@@ -103,6 +109,29 @@ def inspector(self:AppService)->Inspector: # waits for it; raises what loading r
 def wait_until_ready(self:AppService):
     "Wait for the model, or raise what loading raised"
     self._model.result()
+
+# %% ../../nbs/web/04_service.ipynb #service-rules
+@patch(as_prop=True)
+def has_rules(self:AppService)->bool: # also while the model is still being loaded
+    "Was a file with rules given?"
+    return self._rules_file is not None
+
+@patch
+def _read_rules(self:AppService, inspector):
+    "The mill's rules, checked for images; strips are checked when there is one"
+    rules = read_rules(self._rules_file, inspector.classes, inspector.engine.finds_clean)
+    rules.for_images(self.mm_per_px is not None)
+    self.rules = rules
+
+@patch
+def graded_record(self:AppService,
+    prediction:Prediction, # an answer
+)->dict: # with 'disposition' and 'reasons', where there are rules
+    "The record of an answer"
+    record = prediction.record()
+    if self.rules is None: return record
+    rules = self.rules.for_images(self.mm_per_px is not None)
+    return {**record, **rules.grade_image(record, self.mm_per_px).columns()}
 
 # %% ../../nbs/web/04_service.ipynb #service-ledger
 @patch(as_prop=True)
@@ -188,7 +217,7 @@ def record_answer(self:AppService,
     name:str, # of its file
 )->tuple: # (its record, its number in the ledger or None)
     "Write an answer down, where a ledger was named"
-    record = prediction.record()
+    record = self.graded_record(prediction)
     if not self.keeps_all: return record,None
     return record,self.ledger.add(safe_name(name), record, prediction.image)
 
@@ -219,7 +248,8 @@ def inspect(self:AppService,
         return InspectResponse(refusal_card(str(e)), '')
     view = json.dumps(viewer_data(prediction, self.inspector.scale))
     item = self.keep_answer(prediction, path, name)
-    return InspectResponse(verdict_card(prediction, name), view, prediction, item)
+    card = verdict_card(prediction, name, record_disposition(item.record))
+    return InspectResponse(card, view, prediction, item)
 
 # %% ../../nbs/web/04_service.ipynb #batch-progress
 class BatchProgress(NamedTuple):
@@ -262,8 +292,10 @@ class _BatchRun:
 def add(self:_BatchRun, upload, outcome):
     "Count one answer, a `Prediction` or a `BadImage`"
     is_bad = isinstance(outcome, BadImage)
-    record = BadImage(_explain(outcome, upload.path, upload.name)) if is_bad else outcome.record()
+    if is_bad: record = BadImage(_explain(outcome, upload.path, upload.name))
+    else: record = self.service.graded_record(outcome)
     row = table_row(upload.name, record)
+    if is_bad and self.service.rules is not None: row.update(self.service.rules.unreadable())
     self.rows.append(row)
     self.summary.add(row, None if is_bad else outcome)
     self.counts['unreadable' if is_bad else row['verdict'] or 'not judged'] += 1
@@ -282,9 +314,10 @@ def save(self:_BatchRun):
     engine = inspector.engine
     settings = {'model':repr(engine), 'model hash':engine.model_hash,
                 'preprocessing hash':inspector.preprocess_hash}
+    extra = () if self.service.rules is None else ('disposition', 'reasons')
     tables = [self.folder/'results.csv', self.folder/'results.parquet']
     for path,excel in zip(tables, (self.service.excel, '')):
-        names = columns(inspector.classes, (), inspector.views, bool(engine.detector))
+        names = columns(inspector.classes, extra, inspector.views, bool(engine.detector))
         write_table(path, self.rows, names, COLUMN_TYPES, excel)
     report = write_report(self.summary, self.folder/'report.html', settings=settings)
     return [str(path) for path in (*tables, report)]
@@ -368,9 +401,10 @@ class _Left(Exception):
 
 class _StripRun:
     "A scan in a thread, whose progress goes through a queue"
-    def __init__(self, inspector, path, name, mm_per_px, tile, reference, excel):
+    def __init__(self, inspector, path, name, mm_per_px, tile, reference, excel, rules):
         self.inspector,self.mm_per_px,self.tile = inspector,mm_per_px,tile
         self.path,self.name,self.reference,self.excel = path,name,reference,excel
+        self.rules = rules and rules.for_strips(mm_per_px is not None)
         self.shares,self.left = queue.SimpleQueue(),threading.Event()
     def on_progress(self, share):
         if self.left.is_set(): raise _Left
@@ -401,18 +435,25 @@ def progress(self:_StripRun, work, interval):
         except queue.Empty:
             pass
 
+# %% ../../nbs/web/04_service.ipynb #describe-disposition
+def _describe_disposition(graded):
+    "The grade of a coil as a sentence, empty without rules"
+    return f"Steel: {graded.grade} ({'; '.join(graded.reasons)}). " if graded else ''
+
 # %% ../../nbs/web/04_service.ipynb #strip-run-save
 @patch
 def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
     several = {'views':engine.views} if engine.views>1 else {}
+    graded = grade_scan(self.rules, scan, mm) if self.rules else None
+    if graded: several['disposition'] = graded._asdict()
     save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash, **several)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
     files = [str(folder/name) for name in ('defects.csv', 'map.png', 'strip.json')]
     knows_clean = bool(self.reference or engine.detector or clean_classes(engine.classes))
     return StripProgress(1., json.dumps(strip_view(scan, mm)), rows, 'mm' if mm else 'px', files,
-                         _describe_scan(scan, knows_clean))
+                         _describe_disposition(graded) + _describe_scan(scan, knows_clean))
 
 # %% ../../nbs/web/04_service.ipynb #strip
 @patch
@@ -427,7 +468,7 @@ def inspect_strip(self:AppService,
     "Inspect a strip; ValueError with one sentence if it cannot be"
     name = name or os.path.basename(path)
     run = _StripRun(self.inspector, path, name, mm_per_px, tile, reference,
-                    self.excel)
+                    self.excel, self.rules)
     with self.workspace.job() as folder, ThreadPoolExecutor(1) as pool:
         work = pool.submit(run.scan)
         try:

@@ -23,6 +23,7 @@ from ..core.faults import error_sentence
 from ..core.models import find_model, shipped_model
 from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
 from ..datasets.synthetic import make_steel
+from ..inference.disposition import record_disposition
 from ..strip.synthetic import make_strip, place_defects
 from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
 from .components import refusal_card, static_text
@@ -154,16 +155,22 @@ _BATCH_COLUMNS = { # heading -> type for Gradio
     'file':'str', 'verdict':'str', 'class':'str', 'sure (%)':'number', 'area (%)':'number',
     'picture':'str', 'ms':'number', 'error':'str'}
 
+def _batch_columns(service):
+    "The same, with the grade of the steel where there are rules"
+    return _BATCH_COLUMNS | ({'steel':'str'} if service.has_rules else {})
+
 # %% ../../nbs/web/06_tabs.ipynb #batch-row
 def _batch_row(row):
     "A row of results for people"
+    graded = record_disposition(row)
+    steel = [f"{graded.grade}: {'; '.join(graded.reasons)}"] if graded else []
     if row['status']!='ok':
-        return [row['file'], 'Unreadable', '', None, None, '', None, row['error']]
+        return [row['file'], 'Unreadable', '', None, None, '', None, row['error'], *steel]
     named = row['label'],round(100*row['confidence'], 1)
     if row['verdict']=='no_defect': named = '',None
     if row['verdict']=='unrecognised': named = f"nearest: {row['label']}",None
     return [row['file'], VERDICT_TITLES[row['verdict']], *named, round(100*row['area'], 1),
-            row['quality'], round(row['milliseconds']), '']
+            row['quality'], round(row['milliseconds']), '', *steel]
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-outputs
 def _batch_outputs(batch, start):
@@ -216,7 +223,8 @@ def batch_tab(
 ):
     "Many images: progress, table, pictures, files to download"
     files,start,stop,status,saved = _batch_controls()
-    table = gr.Dataframe(headers=list(_BATCH_COLUMNS), datatype=list(_BATCH_COLUMNS.values()),
+    columns = _batch_columns(service)
+    table = gr.Dataframe(headers=list(columns), datatype=list(columns.values()),
                          type='array', interactive=False, show_search='filter', max_height=460,
                          label='Results', elem_id='batch-table')
     pictures = gr.Gallery(label='Surface with evidence', columns=5, height='auto',
