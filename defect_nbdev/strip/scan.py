@@ -173,7 +173,10 @@ def finish(self:_Scanner):
     scan.defects = self.merger.finish(scan.defects)
     scan.missed = _uncovered(scan.strip.length, self.inspected)
     scan.seconds = time.perf_counter() - self.start
-    scan.digest,scan.thumbnail = self.hash.hexdigest(),self.thumbnail.image()
+    scan.digest = self.hash.hexdigest()
+    seen = self.thumbnail.image()
+    unseen = max(0, -(-scan.strip.length//scan.thumbnail_scale) - len(seen)) # a scan was stopped
+    scan.thumbnail = np.pad(seen, ((0, unseen), (0, 0)), constant_values=128)
     return scan
 
 # %% ../../nbs/strip/05_scan.ipynb #scan-strip
@@ -201,6 +204,7 @@ def scan_strip(
     batch:int=32, # tiles that the network gets at once
     thumbnail_scale:int|None=None, # strip's pixels to one of the thumbnail; None: 4 million in all
     on_progress=lambda rows: None, # called with the number of rows that are done
+    should_stop=lambda: False, # asked after every row of tiles; what is done then stays
 )->Scan: # everything found
     "Scan a strip from head to tail"
     if not 0<cut<=1:
@@ -216,6 +220,7 @@ def scan_strip(
         if tiles is not None:
             scanner.add_tiles(y, xs, *_predict_tiles(engine, tiles, batch))
         on_progress(y+layout.tile)
+        if should_stop(): break
     return scanner.finish()
 
 # %% ../../nbs/strip/05_scan.ipynb #check-reference

@@ -12,7 +12,8 @@ from pathlib import Path
 from ..core.verdicts import answer_name
 from .gradio_import import gr
 from .service import STRIP_COLUMNS, model_facts, self_tests
-from .tabs import PAGE_ERRORS, inspect_strip, model_card, named_files, page_error
+from .tabs import PAGE_ERRORS, WAITING, inspect_strip, model_card, named_files
+from .tabs import page_error
 
 # %% ../../nbs/web/07_api.ipynb #api-inspect
 def _inspect_endpoint(service):
@@ -141,10 +142,10 @@ def _add_files_api(service):
     many = _file('files', file_count='multiple', type='filepath')
     files = _file('files', file_count='multiple')
     _add(_batch_endpoint(service), [many], [_json('counts'), files],
-         concurrency_id='batch', concurrency_limit=1)
+         concurrency_id='batch', concurrency_limit=WAITING)
     inputs = [_one_file('image'), _number('mm_per_px'), _number('tile'), _one_file('reference')]
     _add(_strip_endpoint(service), inputs, [_json('found'), files],
-         concurrency_id='strip', concurrency_limit=1)
+         concurrency_id='strip', concurrency_limit=WAITING)
 
 # %% ../../nbs/web/07_api.ipynb #add-api
 def add_api(

@@ -38,27 +38,38 @@ def _add_tabs(service, session, mcp):
     "Lay out the tabs; (components of the correct tab, its classes, components of the about tab)"
     with gr.Tabs() as tabs:
         with gr.Tab('Inspect', id='inspect'):
-            to_correct = inspect_tab(service, session)
+            buttons = [inspect_tab(service, session)]
         with gr.Tab('Batch', id='batch'):
-            batch_tab(service)
+            buttons.append(batch_tab(service, session))
         with gr.Tab('Strip', id='strip'):
             strip_tab(service)
         with gr.Tab('Correct', id='correct') as tab:
             answers,label = correct_tab(service, session)
         with gr.Tab('About', id='about'):
             about = about_tab(service, mcp)
-    _connect_correct_tab(tabs, tab, to_correct, session, answers)
+    _connect_correct_tab(tabs, tab, buttons, session, answers)
     return label,about
 
 # %% ../../nbs/web/08_page.ipynb #connect-correct-tab
-def _connect_correct_tab(tabs, tab, button, session, answers):
-    "The button opens the tab; whoever comes there sees the last answers"
+def _connect_correct_tab(tabs, tab, buttons, session, answers):
+    "The buttons open the tab; whoever comes there sees the last answers"
     options = browser_only(queue=False)
-    opened = button.click(lambda: gr.Tabs(selected='correct'), None, [tabs], **options)
-    for shown in (opened.then, tab.select):
+    opened = [button.click(lambda: gr.Tabs(selected='correct'), None, [tabs], **options).then
+              for button in buttons]
+    for shown in (*opened, tab.select):
         shown(lambda items: visit_answers(items), [session], answers, **options)
 
 # %% ../../nbs/web/08_page.ipynb #make-app
+# a visitor's light or dark page stays so on his next visit
+_TOGGLE_THEME = """() => {
+    const dark = document.body.classList.toggle('dark');
+    localStorage.setItem('defect theme', dark ? 'dark' : 'light');
+}"""
+_KEEP_THEME = """() => {
+    const theme = localStorage.getItem('defect theme');
+    if (theme) document.body.classList.toggle('dark', theme == 'dark');
+}"""
+
 def make_app(
     service:AppService, # what the page works with
     model:str|None=None, # what the model was loaded from, for its card
@@ -73,7 +84,8 @@ def make_app(
             theme = gr.Button('◐', elem_id='theme')
         label,about = _add_tabs(service, session, mcp)
         add_api(service, model)
-        theme.click(None, js="() => {document.body.classList.toggle('dark')}", **browser_only())
+        theme.click(None, js=_TOGGLE_THEME, **browser_only())
+        app.load(None, js=_KEEP_THEME, **browser_only(queue=False))
         app.load(_on_load(service, model), None, [header, label, *about],
                  **browser_only(queue=False))
     return app

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SESSION', 'GALLERY_SIZE', 'STRIP_COLUMNS', 'default_store', 'AppService', 'make_loader', 'check_model', 'HistoryItem',
-           'InspectResponse', 'BatchProgress', 'StripProgress', 'CheckResult', 'self_tests', 'model_facts']
+           'InspectResponse', 'BatchItem', 'BatchProgress', 'StripProgress', 'CheckResult', 'self_tests', 'model_facts']
 
 # %% ../../nbs/web/04_service.ipynb #imports
 import json
@@ -18,6 +18,7 @@ import uuid
 import zipfile
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ from ..strip.reader import open_strip
 from ..strip.scan import default_peak, fit_thresholds, scan_strip
 from ..strip.tiles import clean_classes
 from .components import refusal_card, strip_view, verdict_card, viewer_data
+from .lines import StopSignals, WaitingLine, wait_turn
 from .server import WaitEstimate
 from .uploads import UploadLimits, Workspace, collect_uploads, safe_name
 
@@ -72,6 +74,7 @@ class AppService:
         self.excel,self.mm_per_px = excel,mm_per_px
         self.rules,self._rules_file = None,rules # they are read when the model's classes are known
         self.wait_estimate = WaitEstimate(.5/workers)
+        self.batches,self.strips,self.stops = WaitingLine(),WaitingLine(),StopSignals()
         self.keeps_all = ledger is not None
         self.path = Path(ledger) if ledger else default_store()
         self._load,self._model,self._lock = load,Future(),threading.Lock()
@@ -227,11 +230,13 @@ def keep_answer(self:AppService,
     prediction:Prediction, # an answer
     path, # its file
     name:str, # of the file
+    id:int|None=None, # in the ledger, where the answer is there already
 )->HistoryItem: # that can be corrected
     "Keep an answer's file for a correction"
     kept = self.workspace.kept/f'{uuid.uuid4().hex}{Path(path).suffix.lower()}'
     kept.write_bytes(Path(path).read_bytes())
-    record,id = self.record_answer(prediction, name)
+    if id is None: record,id = self.record_answer(prediction, name)
+    else: record = self.graded_record(prediction)
     return HistoryItem(safe_name(name), record, str(kept), data_uri(prediction.image, 120), id)
 
 # %% ../../nbs/web/04_service.ipynb #inspect-page
@@ -239,6 +244,7 @@ def keep_answer(self:AppService,
 def inspect(self:AppService,
     path, # the file
     name:str='', # as its sender calls it; '' for the file's own
+    id:int|None=None, # in the ledger, where the answer is there already
 )->InspectResponse: # card and heatmaps
     "What the page shows of one file"
     name = name or os.path.basename(path)
@@ -247,11 +253,17 @@ def inspect(self:AppService,
     except BadImage as e:
         return InspectResponse(refusal_card(str(e)), '')
     view = json.dumps(viewer_data(prediction, self.inspector.scale))
-    item = self.keep_answer(prediction, path, name)
+    item = self.keep_answer(prediction, path, name, id)
     card = verdict_card(prediction, name, record_disposition(item.record))
     return InspectResponse(card, view, prediction, item)
 
 # %% ../../nbs/web/04_service.ipynb #batch-progress
+class BatchItem(NamedTuple):
+    "An image of a batch that can be opened again"
+    name:str # of the file, for people
+    path:str # where it lies; gone after a while
+    id:int|None=None # of the answer in the ledger, if it is there
+
 class BatchProgress(NamedTuple):
     "How far a batch is"
     done:int # images
@@ -260,6 +272,9 @@ class BatchProgress(NamedTuple):
     pictures:list=[] # (path of a small overlay, caption)
     files:list=[] # results.csv, results.parquet, report.html; at the end
     counts:dict={} # verdict -> images
+    items:list=[] # of `BatchItem`, the images behind `pictures` and further ones
+    waiting:str='' # how many come first, in words; '' when it has begun
+    stopped:bool=False # by the visitor, before all was done
 
 GALLERY_SIZE = 200 # pictures of a batch
 
@@ -282,10 +297,25 @@ class _BatchRun:
     def __init__(self, service, folder, total):
         self.service,self.folder,self.total = service,folder,total
         self.summary = Summary(service.inspector.classes)
-        self.rows,self.pictures,self.counts = [],[],Counter()
+        self.rows,self.pictures,self.items,self.counts = [],[],[],Counter()
     def progress(self, files=()):
         return BatchProgress(len(self.rows), self.total, self.rows, self.pictures, list(files),
-                             dict(self.counts))
+                             dict(self.counts), self.items,
+                             stopped=bool(files) and len(self.rows)<self.total)
+
+# %% ../../nbs/web/04_service.ipynb #batch-inspect
+@patch
+def _inspect_uploads(self:AppService, run, uploads, place, stop, interval):
+    "Answer for the images of a batch until a visitor stops it; generator of `BatchProgress`"
+    start = reported = time.monotonic()
+    with closing(predict_files(inspector=self.inspector, found=uploads, batch=4)) as outcomes:
+        for upload,outcome in outcomes:
+            run.add(upload, outcome)
+            if stop.is_set(): return
+            now,done = time.monotonic(),len(run.rows)
+            if now-reported<=interval: continue
+            reported,place.seconds_left = now,(now-start)*(len(uploads)-done)/done
+            yield run.progress()
 
 # %% ../../nbs/web/04_service.ipynb #batch-add
 @patch
@@ -300,8 +330,9 @@ def add(self:_BatchRun, upload, outcome):
     self.summary.add(row, None if is_bad else outcome)
     self.counts['unreadable' if is_bad else row['verdict'] or 'not judged'] += 1
     if is_bad: return
-    if self.service.keeps_all:
-        self.service.ledger.add(upload.name, record, outcome.image)
+    id = None
+    if self.service.keeps_all: id = self.service.ledger.add(upload.name, record, outcome.image)
+    self.items.append(BatchItem(upload.name, upload.path, id))
     if len(self.pictures)<GALLERY_SIZE:
         path = self.folder/f'{len(self.rows)}.jpg'
         self.pictures.append((_save_overlay(outcome, path), _caption(row)))
@@ -327,19 +358,19 @@ def save(self:_BatchRun):
 def inspect_batch(self:AppService,
     files, # of (name for people, path); images and zip archives
     interval:float=.5, # seconds between two reports of progress
+    visit:str='', # whose batch it is: `stops.stop(visit)` ends it, and what is done stays
 ): # generator of `BatchProgress`; the last one is complete
-    "Inspect many files; ValueError with one sentence if they are too many"
-    with self.workspace.job() as folder:
-        uploads = collect_uploads(files, folder, self.limits)
+    "Inspect many files in turn; ValueError with one sentence if they are too many"
+    with (self.stops.listen(visit) as stop, self.batches.enter() as place,
+          self.workspace.job() as folder):
+        unpacked = self.workspace.kept/uuid.uuid4().hex # the rows can be opened afterwards
+        unpacked.mkdir()
+        uploads = collect_uploads(files, unpacked, self.limits)
         if not uploads: raise ValueError('There is no image to inspect; choose files or a zip.')
+        for words in wait_turn(place, stop, interval):
+            yield BatchProgress(0, len(uploads), waiting=words)
         run = _BatchRun(self, folder, len(uploads))
-        reported = time.monotonic()
-        outcomes = predict_files(inspector=self.inspector, found=uploads, batch=4)
-        for upload,outcome in outcomes:
-            run.add(upload, outcome)
-            if time.monotonic()-reported>interval:
-                reported = time.monotonic()
-                yield run.progress()
+        yield from self._inspect_uploads(run, uploads, place, stop, interval)
         yield run.progress(run.save())
 
 # %% ../../nbs/web/04_service.ipynb #strip-progress
@@ -351,6 +382,7 @@ class StripProgress(NamedTuple):
     unit:str='px' # of the lengths
     files:list=[] # defects.csv, map.png, strip.json
     summary:str='' # one sentence
+    waiting:str='' # how many come first, in words; '' when it has begun
 
 STRIP_COLUMNS = ('number', 'class', 'confidence', 'from_head', 'from_edge', 'length', 'width',
                  'area', 'unknown')
@@ -378,12 +410,13 @@ def _describe_scan(scan, knows_clean):
     return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
 
 # %% ../../nbs/web/04_service.ipynb #strip-scan
-def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress):
+def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress, should_stop):
     "The scan, with each class's threshold from a clean strip if there is one"
     total = strip.readable + (reference.readable if reference else 0)
     def scan(part, peak, done):
         report = lambda rows: on_progress((done+rows)/total)
-        return scan_strip(inspector.engine, part, tile, peak=peak, on_progress=report)
+        return scan_strip(inspector.engine, part, tile, peak=peak, on_progress=report,
+                          should_stop=should_stop)
     if reference is None: return scan(strip, None, done=0)
     least = default_peak(inspector.engine)
     thresholds = fit_thresholds(scan(reference, 0., done=0), mm_per_px, least=least)
@@ -401,11 +434,11 @@ class _Left(Exception):
 
 class _StripRun:
     "A scan in a thread, whose progress goes through a queue"
-    def __init__(self, inspector, path, name, mm_per_px, tile, reference, excel, rules):
+    def __init__(self, inspector, path, name, mm_per_px, tile, reference, excel, rules, stop):
         self.inspector,self.mm_per_px,self.tile = inspector,mm_per_px,tile
         self.path,self.name,self.reference,self.excel = path,name,reference,excel
         self.rules = rules and rules.for_strips(mm_per_px is not None)
-        self.shares,self.left = queue.SimpleQueue(),threading.Event()
+        self.shares,self.left,self.stop = queue.SimpleQueue(),threading.Event(),stop
     def on_progress(self, share):
         if self.left.is_set(): raise _Left
         self.shares.put(min(share, 1.))
@@ -419,7 +452,7 @@ def scan(self:_StripRun):
         strip = _open_strip(self.path, self.inspector)
         strip.name = safe_name(self.name)
         return _scan_strips(self.inspector, strip, reference, self.mm_per_px, self.tile,
-                            self.on_progress)
+                            self.on_progress, self.stop.is_set)
     except (BadImage, ValueError, OSError) as e:
         message = _explain(e, self.path, self.name)
         if not self.reference: raise ValueError(message) from None
@@ -464,15 +497,20 @@ def inspect_strip(self:AppService,
     tile:int|None=None, # side of a tile, pixels; None for the model's own size
     reference=None, # a strip that is known to be clean
     interval:float=.5, # longest wait for progress, seconds
+    visit:str='', # whose strip it is: `stops.stop(visit)` ends it, and what is done stays
 ): # generator of `StripProgress`; the last one is complete
-    "Inspect a strip; ValueError with one sentence if it cannot be"
+    "Inspect a strip in turn; ValueError with one sentence if it cannot be"
     name = name or os.path.basename(path)
-    run = _StripRun(self.inspector, path, name, mm_per_px, tile, reference,
-                    self.excel, self.rules)
-    with self.workspace.job() as folder, ThreadPoolExecutor(1) as pool:
-        work = pool.submit(run.scan)
+    with (self.stops.listen(visit) as stop, self.strips.enter() as place,
+          self.workspace.job() as folder, ThreadPoolExecutor(1) as pool):
+        run = _StripRun(self.inspector, path, name, mm_per_px, tile, reference, self.excel,
+                        self.rules, stop)
+        for words in wait_turn(place, stop, interval): yield StripProgress(0., waiting=words)
+        start,work = time.monotonic(),pool.submit(run.scan)
         try:
-            yield from map(StripProgress, run.progress(work, interval))
+            for share in run.progress(work, interval):
+                if share: place.seconds_left = (time.monotonic()-start)*(1-share)/share
+                yield StripProgress(share)
             yield run.finish(work.result(), folder)
         finally:
             run.left.set()

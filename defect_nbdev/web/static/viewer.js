@@ -77,6 +77,14 @@ const makeClasses = (root, view, stage) => {
   });
   show(view.classes.findIndex(item => item.name == view.target));
 };
+// Under a long table, or on a phone, an answer would come where nobody looks.
+const showAnswer = () => {
+  const place = element.closest('[id$="viewer"]');
+  const card = place && document.getElementById(place.id.replace('viewer', 'card'));
+  if (!card) return;
+  const {top, bottom} = card.getBoundingClientRect();
+  if (top > .7*innerHeight || bottom < 0) card.scrollIntoView({behavior: 'smooth'});
+};
 const draw = () => {
   const root = element.querySelector('.viewer');
   root.replaceChildren();
@@ -90,6 +98,7 @@ const draw = () => {
   makeScale(left, view.scale);
   makeSliders(left, stage);
   makeClasses(right, view, stage);
+  requestAnimationFrame(showAnswer);
 };
 watch('value', draw);
 draw();
