@@ -13,7 +13,7 @@ from .charts import verdict_swatch
 from .pictures import row_pictures
 from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
-from ..core.html import escape, html_section, html_table, number_cell
+from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 
@@ -130,8 +130,8 @@ def _card_lines(row):
         yield f'comes nearest to {label}{strangeness}'
     else:
         also = f"; could be {escape(' or '.join(others))}" if others else ''
-        yield f"<b>{label}</b>, {row['confidence']:.1%} sure{also}"
-        yield f"{row['area']:.1%} of the image"
+        yield f"<b>{label}</b>, {percent(row['confidence'])} sure{also}"
+        yield f"{percent(row['area'])} of the image"
     if row['quality']: yield f"Picture: {escape(', '.join(row['quality']))}"
 
 # %% ../../nbs/batch/07_report.ipynb #card-images

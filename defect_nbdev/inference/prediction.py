@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
-from ..core.html import data_uri, escape
+from ..core.html import data_uri, escape, percent
 from ..core.verdicts import NAMELESS, VERDICT_TITLES
 from ..datasets.quality import Quality
 from ..detection.defects import covered_area
@@ -169,7 +169,7 @@ def to_json(self:Prediction,
 # %% ../../nbs/inference/07_prediction.ipynb #probability-row
 def _probability_row(label, probability):
     meter = f'<meter value="{probability:.4f}" style="width:9em"></meter>'
-    return f'<tr><td>{escape(label)}</td><td>{meter}</td><td>{probability:.1%}</td></tr>'
+    return f'<tr><td>{escape(label)}</td><td>{meter}</td><td>{percent(probability)}</td></tr>'
 
 # %% ../../nbs/inference/07_prediction.ipynb #prediction-html
 @patch
@@ -179,7 +179,7 @@ def _repr_html_(self:Prediction):
     alt = f'evidence for {escape(self.target)} over the surface'
     heading,sure = VERDICT_TITLES[self.verdict],f'nearest is {escape(self.label)}'
     if self.verdict not in NAMELESS:
-        heading,sure = f'{heading}: {escape(self.label)}',f'{self.confidence:.1%} sure'
+        heading,sure = f'{heading}: {escape(self.label)}',f'{percent(self.confidence)} sure'
     return (f'<div style="display:flex;gap:1em;align-items:start">'
             f'<img src="{data_uri(self.draw_overlay())}" alt="{alt}">\n'
             f'<div><b>{heading}</b>, {sure}{warnings}'

@@ -17,7 +17,7 @@ from fastcore.xml import (
 )
 from PIL import Image
 
-from ..core.html import data_uri, image_uri
+from ..core.html import data_uri, image_uri, percent
 from ..core.images import to_rgb
 from ..core.page import package_text
 from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
@@ -99,7 +99,7 @@ def _name_line(prediction):
     if prediction.verdict=='no_defect': return []
     label = prediction.label
     if prediction.verdict=='unrecognised': return [P(f'nearest: {label}', cls='label')]
-    return [P(label, Span(f' {prediction.confidence:.1%} sure', cls='sure'), cls='label')]
+    return [P(label, Span(f' {percent(prediction.confidence)} sure', cls='sure'), cls='label')]
 
 def _disposition_line(disposition):
     "What happens to the steel, in a list; nothing without rules"
@@ -239,7 +239,7 @@ def _defect_facts(scan, defect, mm):
     unit,factor = length_unit(mm, scan.strip.length)
     head,edge = defect.ymin*factor,defect.xmin*factor
     area = f'{defect.area*mm**2:,.0f} mm²' if mm else f'{defect.area:,.0f} px²'
-    facts = [f'{defect.confidence:.0%} sure', area,
+    facts = [f'{percent(defect.confidence)} sure', area,
              f'{head:,.6g} {unit} from the head, {edge:,.6g} {unit} from the edge']
     if defect.unknown<=.5: return facts
     return [*facts, 'from tiles unlike anything the model learned from']

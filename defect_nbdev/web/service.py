@@ -31,11 +31,11 @@ from ..batch.report import write_report
 from ..batch.summary import Summary, count_words
 from ..core.cli import cpu_count, installed_versions
 from ..core.files import user_folder
-from ..core.html import data_uri
+from ..core.html import data_uri, percent
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
 from ..core.tables import write_table
-from ..core.verdicts import VERDICT_TITLES, answer_name
+from ..core.verdicts import NAMELESS, VERDICT_TITLES, answer_name
 from ..datasets.synthetic import make_steel
 from ..inference.disposition import read_rules, record_disposition
 from ..inference.inspector import Inspector, load_inspector
@@ -281,8 +281,8 @@ GALLERY_SIZE = 200 # pictures of a batch
 # %% ../../nbs/web/04_service.ipynb #batch-picture
 def _caption(row):
     title = VERDICT_TITLES[row['verdict']].lower()
-    if row['verdict']=='no_defect': return f"{row['file']}: {title}"
-    return f"{row['file']}: {row['label']} {row['confidence']:.0%}, {title}"
+    if row['verdict'] in NAMELESS: return f"{row['file']}: {title}"
+    return f"{row['file']}: {row['label']} {percent(row['confidence'])}, {title}"
 
 # %% ../../nbs/web/04_service.ipynb #save-overlay
 def _save_overlay(prediction, path, side=320):

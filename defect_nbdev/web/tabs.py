@@ -20,6 +20,7 @@ from fastcore.xml import P, ft, to_xml
 from PIL import Image
 
 from ..core.faults import error_sentence
+from ..core.html import percent
 from ..core.models import find_model, shipped_model
 from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
 from ..datasets.synthetic import make_steel
@@ -158,20 +159,25 @@ _BATCH_COLUMNS = { # heading -> type for Gradio
 
 def _batch_columns(service):
     "The same, with the grade of the steel where there are rules"
-    return _BATCH_COLUMNS | ({'steel':'str'} if service.has_rules else {})
+    first = {name:_BATCH_COLUMNS[name] for name in ('file', 'verdict')}
+    return first | ({'steel':'str'} if service.has_rules else {}) | _BATCH_COLUMNS
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-row
+def _in_percent(share):
+    "A number for a column of percents, which is sorted; never 100 unless it is"
+    return 100. if share>=1 else min(round(100*share, 2), 99.99)
+
 def _batch_row(row):
     "A row of results for people"
     graded = record_disposition(row)
     steel = [f"{graded.grade}: {'; '.join(graded.reasons)}"] if graded else []
     if row['status']!='ok':
-        return [row['file'], 'Unreadable', '', None, None, '', None, row['error'], *steel]
-    named = row['label'],round(100*row['confidence'], 1)
+        return [row['file'], 'Unreadable', *steel, '', None, None, '', None, row['error']]
+    named = row['label'],_in_percent(row['confidence'])
     if row['verdict']=='no_defect': named = '',None
     if row['verdict']=='unrecognised': named = f"nearest: {row['label']}",None
-    return [row['file'], VERDICT_TITLES[row['verdict']], *named, round(100*row['area'], 1),
-            row['quality'], round(row['milliseconds']), '', *steel]
+    return [row['file'], VERDICT_TITLES[row['verdict']], *steel, *named, round(100*row['area'], 1),
+            row['quality'], round(row['milliseconds']), '']
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-outputs
 def _batch_outputs(batch, start):
@@ -301,7 +307,7 @@ def _defect_heads(unit):
 def _defect_cells(row):
     "A row of `StripProgress` for people"
     number,label,confidence,*lengths,unknown = row
-    return [number, label, round(100*confidence, 1), *lengths, round(100*unknown)]
+    return [number, label, _in_percent(confidence), *lengths, round(100*unknown)]
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-outputs
 def _strip_outputs(strip, start):
@@ -407,7 +413,7 @@ def _describe_answer(item):
     correction = f' You said: **{item.correction}**.' if item.correction else ''
     verdict = VERDICT_TITLES[record['verdict']].lower()
     if record['verdict']=='no_defect': return f'`{name}`: {verdict}.{correction}'
-    sure = f"{record['confidence']:.0%} sure, " if record['verdict']!='unrecognised' else ''
+    sure = f"{percent(record['confidence'])} sure, " if record['verdict']!='unrecognised' else ''
     return f"`{name}`: the model said **{record['label']}** ({sure}{verdict}).{correction}"
 
 # %% ../../nbs/web/06_tabs.ipynb #visit-answers

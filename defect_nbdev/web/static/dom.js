@@ -12,7 +12,12 @@ const makeSvg = (tag, parent, attributes) => {
   parent.append(node);
   return node;
 };
-const percent = x => (100*x).toFixed(x > .995 || x < .0005 ? 2 : 1) + ' %';
+// As `percent` of core.html.
+const percent = x => {
+  if (x <= 0 || x >= 1) return Math.round(100*x) + '\u00a0%';
+  if (x < .0005) return '<\u00a00.1\u00a0%';
+  return (x <= .995 ? (100*x).toFixed(1) : Math.min(100*x, 99.99).toFixed(2)) + '\u00a0%';
+};
 
 // A slider from 0 to 100 that says its value with `format` and calls `onChange` with it.
 const makeSlider = (parent, title, value, format, onChange) => {

@@ -24,7 +24,8 @@ const makeScale = (root, scale) => {
   const bar = make('div', 'scale', root);
   make('div', 'colours', bar);
   const ends = make('div', 'ends', bar);
-  const words = ['0', 'evidence for the class, in logits', scale.toPrecision(2) + ' and more'];
+  bar.title = `full colour is evidence of ${scale.toPrecision(2)} and more`;
+  const words = ['none', 'evidence for the class', 'full'];
   for (const text of words) make('span', '', ends, text);
 };
 const makeSliders = (root, stage) => {
