@@ -46,6 +46,7 @@ def _serve(model, engine, views, browser, root_path, **options):
     stop = stop_on_signal()
     with open_app(load, model, workers=workers, root_path=root_path, **options) as (url,service):
         print(f'inspector on {url}{root_path} (stop with Ctrl-C)', flush=True)
+        if service.keeps_all: print(f'answers are kept in {service.path}', flush=True)
         if browser and _has_desktop():
             webbrowser.open(url + root_path)
         service.wait_until_ready()
@@ -64,7 +65,8 @@ def main(
     browser:bool_arg=True, # open the page in the browser, where there is a desktop
     rules:str=None, # TOML file with the mill's own rules; shows the grade of the steel and why
     mm_per_px:float=None, # side of a pixel of the images in millimetres, for rules that need it
-    ledger:str=None, # SQLite file that keeps every answer; None keeps corrections only
+    ledger:str=None, # SQLite file of answers and corrections; None for one in your data folder
+    forget:store_true=False, # keep corrections only, no answers
     auth:str=None, # file with one name:password a line; None lets everybody in
     root_path:str='', # where a proxy shows the page, such as /inspector
     max_size:int=100, # largest upload, MB
@@ -80,8 +82,8 @@ def main(
         raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel, above 0.')
     _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp)
     _serve(model, engine, views, browser, root_path, ledger=ledger, mcp=mcp, host=host,
-           port=port, rules=rules, mm_per_px=mm_per_px, certfile=certfile, keyfile=keyfile,
-           max_upload=max_size*2**20, queue=queue, passwords=_read_auth(auth),
+           port=port, rules=rules, mm_per_px=mm_per_px, keeps_all=not forget, certfile=certfile,
+           keyfile=keyfile, max_upload=max_size*2**20, queue=queue, passwords=_read_auth(auth),
            excel=excel_sign('csv', excel, decimal_comma))
 
 # %% ../nbs/05_app.ipynb #read-auth

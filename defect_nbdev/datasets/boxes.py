@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SWAPPED', 'CLIPPED', 'EMPTY', 'BROKEN', 'Box', 'box_area', 'shared_area', 'union_area', 'Annotation',
-           'read_annotation', 'clean_box', 'picture_size', 'picture_of']
+           'read_annotation', 'write_annotation', 'clean_box', 'picture_size', 'picture_of']
 
 # %% ../../nbs/datasets/03_boxes.ipynb #imports
 import os
@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+
+from ..core.files import write_text
 
 # %% ../../nbs/datasets/03_boxes.ipynb #box
 class Box(NamedTuple):
@@ -89,6 +91,26 @@ def read_annotation(
     boxes = tuple(box for box in found if box)
     filename,folder = ((root.findtext(key) or '').strip() for key in ('filename', 'folder'))
     return Annotation(boxes, filename, folder, _read_size(root), len(found)-len(boxes))
+
+# %% ../../nbs/datasets/03_boxes.ipynb #write-annotation
+def write_annotation(
+    path, # of the Pascal VOC file
+    boxes, # of `Box`, pixels
+    filename:str, # of the picture, with its suffix
+    size:tuple, # (width, height) of the picture, pixels
+):
+    "Write the boxes of a picture, whole or not at all"
+    root = ET.Element('annotation')
+    def add(parent, **texts):
+        for key,text in texts.items(): ET.SubElement(parent, key).text = str(text)
+    add(root, filename=filename)
+    add(ET.SubElement(root, 'size'), width=size[0], height=size[1], depth=1)
+    for label,*edges in boxes:
+        element = ET.SubElement(root, 'object')
+        add(element, name=label)
+        add(ET.SubElement(element, 'bndbox'), **dict(zip(('xmin', 'ymin', 'xmax', 'ymax'), edges)))
+    ET.indent(root)
+    write_text(path, ET.tostring(root, encoding='unicode') + '\n')
 
 # %% ../../nbs/datasets/03_boxes.ipynb #clean-box
 SWAPPED = 'box with its corners in the wrong order (put in order)'

@@ -55,7 +55,7 @@ _TABLES = {
         | _not_null(time='TEXT', folder='BLOB', file='BLOB', status='TEXT', error='TEXT')
         | _RECORD | _not_null(more='TEXT'),
     'corrections': _ID | {'inspection':'INTEGER NOT NULL REFERENCES inspections (id)'}
-        | _not_null(time='TEXT', label='TEXT', who='TEXT', note='TEXT')}
+        | _not_null(time='TEXT', label='TEXT', who='TEXT', note='TEXT') | {'boxes':'TEXT'}}
 
 # %% ../../nbs/monitoring/01_store.ipynb #tables
 _INDEXES = (
@@ -89,8 +89,9 @@ def _upgrade_1(db):
     for index in _INDEXES[:3]: db.execute(f'CREATE {index}')
 
 # %% ../../nbs/monitoring/01_store.ipynb #upgrade-2
-def _upgrade_verdicts(db):
-    "From format 2: the same verdicts, as they are called now"
+def _upgrade_2(db):
+    "From format 2: the same verdicts, as they are called now; corrections without boxes"
+    db.execute('ALTER TABLE corrections ADD COLUMN boxes TEXT')
     for verdict, in db.execute('SELECT DISTINCT verdict FROM inspections').fetchall():
         db.execute('UPDATE inspections SET verdict=? WHERE verdict=?',
                    (current_verdict(verdict), verdict))
@@ -100,7 +101,7 @@ def _update_schema(db, version):
     "Make the tables, or bring those of an older version up to date"
     if version==0: _create_schema(db)
     if version==1: _upgrade_1(db)
-    if version in (1, 2): _upgrade_verdicts(db)
+    if version in (1, 2): _upgrade_2(db)
     db.execute(f'PRAGMA application_id={STORE_ID}')
     db.execute(f'PRAGMA user_version={STORE_FORMAT}')
 
@@ -400,7 +401,8 @@ def add(self:InspectionStore,
     return self.append([(file, record, image, time)])[0]
 
 # %% ../../nbs/monitoring/01_store.ipynb #to-dict
-_CORRECTED = {'corrected':'label', 'corrected_by':'who', 'corrected_at':'time', 'note':'note'}
+_CORRECTED = {'corrected':'label', 'corrected_by':'who', 'corrected_at':'time', 'note':'note',
+              'corrected_boxes':'boxes'}
 _FOUND = ('id', 'time', 'folder', 'file', *RECORD, 'more')
 _LATEST = 'SELECT max(id) FROM corrections WHERE inspection = i.id'
 _SELECT = (f"SELECT {', '.join(f'i.{k}' for k in _FOUND)}, "
@@ -412,6 +414,7 @@ def _to_dict(values):
     row = dict(zip((*_FOUND, *_CORRECTED), values))
     more = json.loads(row.pop('more'))
     row.update({k:json.loads(row[k]) for k in _LISTS})
+    if row['corrected_boxes']: row['corrected_boxes'] = json.loads(row['corrected_boxes'])
     row.update(folder=os.fsdecode(row['folder']), file=os.fsdecode(row['file']))
     return {**more, **row}
 
@@ -548,22 +551,46 @@ def rows(self:InspectionStore,
         after = found[-1][0]
 
 # %% ../../nbs/monitoring/01_store.ipynb #correct
+def _check_boxes(boxes, row):
+    "Boxes of a correction as JSON; None for none, which says nothing about places"
+    if boxes is None: return None
+    width,height = row['width'],row['height']
+    for label,xmin,ymin,xmax,ymax in boxes:
+        safe_class(label)
+        if not (0<=xmin<xmax<=width and 0<=ymin<ymax<=height):
+            raise ValueError(f'a box from ({xmin}, {ymin}) to ({xmax}, {ymax}) does not lie in '
+                             f'the image of {width}×{height} pixels.')
+    return _to_json([[label, *map(int, edges)] for label,*edges in boxes])
+
 @patch
 def correct(self:InspectionStore,
     id:int, # of the inspection
     label:str, # the right class; one the model doesn't know is fine
     by:str='', # who says so
     note:str='', # why, for people
+    boxes=None, # (label, xmin, ymin, xmax, ymax) of each defect, pixels; None: nothing is said
 )->str: # the class as stored
     "Store an operator's correction of an inspection"
-    # refuses a number that is not there
-    label = safe_class(label, tuple(self[id]['probabilities']))
+    row = self[id] # refuses a number that is not there
+    label = safe_class(label, tuple(row['probabilities']))
     for name,text in (('by', by), ('note', note)):
         if any('\ud800'<=c<='\udfff' for c in text):
             raise ValueError(f'{name} is {printable(text)!r}, which is no text.')
-    insert = 'INSERT INTO corrections (inspection, time, label, who, note) VALUES (?, ?, ?, ?, ?)'
-    with self._writing() as db: db.execute(insert, (id, to_utc_timestamp(), label, by, note))
+    values = (id, to_utc_timestamp(), label, by, note, _check_boxes(boxes, row))
+    names = 'inspection, time, label, who, note, boxes'
+    insert = f'INSERT INTO corrections ({names}) VALUES (?, ?, ?, ?, ?, ?)'
+    with self._writing() as db: db.execute(insert, values)
     return label
+
+# %% ../../nbs/monitoring/01_store.ipynb #undo
+@patch
+def undo_correction(self:InspectionStore,
+    id:int, # of the inspection
+)->bool: # was there one?
+    "Forget the latest correction of an inspection: a slip of the hand leaves no trace"
+    latest = 'SELECT max(id) FROM corrections WHERE inspection = ?'
+    with self._writing() as db:
+        return bool(db.execute(f'DELETE FROM corrections WHERE id = ({latest})', (id,)).rowcount)
 
 # %% ../../nbs/monitoring/01_store.ipynb #corrections
 @patch

@@ -8,6 +8,7 @@ __all__ = ['make_app', 'mount_app', 'forget_visitors', 'open_app']
 # %% ../../nbs/web/08_page.ipynb #imports
 import os
 import sys
+import time
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from fastcore.xml import H1, Div, to_xml
 from .api import add_api
 from .gradio_import import gr
 from .server import Guard, password_check, serve_app
+from .review import review_tab
 from .service import AppService, model_facts
 from .tabs import CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab
 from .tabs import browser_only, correct_tab, inspect_tab, model_card, model_table
@@ -43,6 +45,9 @@ def _add_tabs(service, session, mcp):
             buttons.append(batch_tab(service, session))
         with gr.Tab('Strip', id='strip'):
             strip_tab(service)
+        with gr.Tab('Review', id='review') as waiting:
+            queue = review_tab(service)
+        waiting.select(time.time, None, [queue], **browser_only(queue=False))
         with gr.Tab('Correct', id='correct') as tab:
             answers,label = correct_tab(service, session)
         with gr.Tab('About', id='about'):
@@ -75,7 +80,7 @@ def make_app(
     model:str|None=None, # what the model was loaded from, for its card
     mcp:bool=False, # is the page an MCP server too?
 )->gr.Blocks: # to be mounted by `mount_app`
-    "Inspect, Batch, Strip, Correct, About"
+    "Inspect, Batch, Strip, Review, Correct, About"
     with gr.Blocks(title='Steel surface inspector', analytics_enabled=False,
                    fill_width=True) as app:
         session = gr.State([], time_to_live=3600, delete_callback=_forget)
@@ -179,12 +184,13 @@ def _page_workspace(pages):
 def open_app(
     load, # a function that gives the Inspector
     model:str|None=None, # what it is loaded from, for its card
-    ledger=None, # SQLite file that keeps every answer
+    ledger=None, # SQLite file of answers and corrections; None for `default_store`
     workers:int=1, # images inspected side by side
     mcp:bool=False, # be an MCP server too
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     rules=None, # TOML file with the mill's own rules, see `read_rules`
     mm_per_px:float|None=None, # side of a pixel of the images, millimetres
+    keeps_all:bool|None=None, # every answer goes to the ledger; None: if one was named
     host:str='127.0.0.1', # address to listen on
     port:int=0, # 0 for any that is free
     certfile:str|None=None, # for HTTPS
@@ -195,7 +201,7 @@ def open_app(
     pages = []
     with _page_workspace(pages) as space:
         service = AppService(load, space, ledger, workers=workers, excel=excel, rules=rules,
-                             mm_per_px=mm_per_px)
+                             mm_per_px=mm_per_px, keeps_all=keeps_all)
         try:
             pages.append(make_app(service, model, mcp))
             app = mount_app(pages[0], service, mcp=mcp, **options)

@@ -53,9 +53,9 @@ from .uploads import UploadLimits, Workspace, collect_uploads, safe_name
 
 # %% ../../nbs/web/04_service.ipynb #default-store
 def default_store()->Path: # in the user's data folder
-    "Where corrections go if no ledger is named"
+    "The ledger if none is named"
     data_home = user_folder('XDG_DATA_HOME', '.local', 'share')
-    return data_home/'defect_nbdev'/'corrections.db'
+    return data_home/'defect_nbdev'/'answers.db'
 
 # %% ../../nbs/web/04_service.ipynb #service
 class AppService:
@@ -63,19 +63,20 @@ class AppService:
     def __init__(self,
         load, # a function that gives the Inspector; called in a thread by `open`
         workspace:Workspace, # the page's folder
-        ledger=None, # SQLite file that keeps every answer; None for corrections in `default_store`
+        ledger=None, # SQLite file of answers and corrections; None for `default_store`
         limits:UploadLimits=UploadLimits(), # what one request may bring
         workers:int=1, # images that are inspected side by side
         excel:str='', # its CSV files are for the Excel with this decimal sign, see `excel_sign`
         rules=None, # TOML file with the mill's own rules, see `read_rules`
         mm_per_px:float|None=None, # side of a pixel of the images, millimetres
+        keeps_all:bool|None=None, # every answer goes there; None: if a ledger was named
     ):
         self.workspace,self.limits,self.workers = workspace,limits,workers
         self.excel,self.mm_per_px = excel,mm_per_px
         self.rules,self._rules_file = None,rules # they are read when the model's classes are known
         self.wait_estimate = WaitEstimate(.5/workers)
         self.batches,self.strips,self.stops = WaitingLine(),WaitingLine(),StopSignals()
-        self.keeps_all = ledger is not None
+        self.keeps_all = ledger is not None if keeps_all is None else keeps_all
         self.path = Path(ledger) if ledger else default_store()
         self._load,self._model,self._lock = load,Future(),threading.Lock()
         self._ledger = InspectionStore(ledger, keep_images=True) if ledger else None

@@ -52,7 +52,8 @@ def page_theme():
                           font_mono=['ui-monospace', 'monospace'])
 
 # %% ../../nbs/web/06_tabs.ipynb #page-css
-PAGE_CSS = CARD_CSS + VIEWER_CSS + STRIP_CSS + static_text('page.css')
+PAGE_CSS = ''.join([CARD_CSS, VIEWER_CSS, STRIP_CSS, static_text('review.css'),
+                    static_text('page.css')])
 PAGE_HEAD = f"<script>{static_text('paste.js')}</script>"
 
 # %% ../../nbs/web/06_tabs.ipynb #browser-only
