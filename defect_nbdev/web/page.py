@@ -19,11 +19,13 @@ from fastcore.xml import H1, Div, to_xml
 
 from .api import add_api
 from .gradio_import import gr
+from .history import history_tab
 from .server import Guard, password_check, serve_app
 from .review import review_tab
 from .service import AppService, model_facts
 from .tabs import CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab
-from .tabs import browser_only, correct_tab, inspect_tab, model_card, model_table
+from .tabs import browser_only, context_fields, correct_tab, inspect_tab
+from .tabs import model_card, model_table
 from .tabs import page_theme, strip_tab, visit_answers
 from .uploads import Workspace, periodic_sweep
 
@@ -36,20 +38,22 @@ def _header(text):
     return str(to_xml(Div(mark, title, status, cls='brand'), indent=False))
 
 # %% ../../nbs/web/08_page.ipynb #tabs
-def _add_tabs(service, session, mcp):
+def _add_tabs(service, session, context, mcp):
     "Lay out the tabs; (components of the correct tab, its classes, components of the about tab)"
     with gr.Tabs() as tabs:
         with gr.Tab('Inspect', id='inspect'):
-            buttons = [inspect_tab(service, session)]
+            buttons = [inspect_tab(service, session, context)]
         with gr.Tab('Batch', id='batch'):
-            buttons.append(batch_tab(service, session))
+            buttons.append(batch_tab(service, session, context))
         with gr.Tab('Strip', id='strip'):
-            strip_tab(service)
+            strip_tab(service, context)
         with gr.Tab('Review', id='review') as waiting:
             queue = review_tab(service)
         waiting.select(time.time, None, [queue], **browser_only(queue=False))
         with gr.Tab('Correct', id='correct') as tab:
             answers,label = correct_tab(service, session)
+        with gr.Tab('History', id='history'):
+            history_tab(service)
         with gr.Tab('About', id='about'):
             about = about_tab(service, mcp)
     _connect_correct_tab(tabs, tab, buttons, session, answers)
@@ -80,17 +84,19 @@ def make_app(
     model:str|None=None, # what the model was loaded from, for its card
     mcp:bool=False, # is the page an MCP server too?
 )->gr.Blocks: # to be mounted by `mount_app`
-    "Inspect, Batch, Strip, Review, Correct, About"
+    "Inspect, Batch, Strip, Review, Correct, History, About"
     with gr.Blocks(title='Steel surface inspector', analytics_enabled=False,
                    fill_width=True) as app:
         session = gr.State([], time_to_live=3600, delete_callback=_forget)
         with gr.Row(elem_id='head'):
             header = gr.HTML(_header('loading the model …'))
             theme = gr.Button('◐', elem_id='theme')
-        label,about = _add_tabs(service, session, mcp)
+        context,shown = context_fields()
+        label,about = _add_tabs(service, session, context, mcp)
         add_api(service, model)
         theme.click(None, js=_TOGGLE_THEME, **browser_only())
         app.load(None, js=_KEEP_THEME, **browser_only(queue=False))
+        app.load(*shown, **browser_only(queue=False))
         app.load(_on_load(service, model), None, [header, label, *about],
                  **browser_only(queue=False))
     return app

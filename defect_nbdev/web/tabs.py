@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'PAGE_CSS', 'PAGE_HEAD', 'WAITING', 'PAGE_ERRORS', 'CLIENT_EXAMPLE', 'example', 'page_theme',
-           'browser_only', 'inspect_tab', 'named_files', 'batch_tab', 'inspect_strip', 'strip_tab', 'visit_answers',
-           'page_sentence', 'page_error', 'correct_tab', 'model_card', 'model_table', 'about_tab']
+           'browser_only', 'context_fields', 'inspect_tab', 'named_files', 'batch_tab', 'inspect_strip', 'strip_tab',
+           'visit_answers', 'page_sentence', 'page_error', 'correct_tab', 'model_card', 'model_table', 'about_tab']
 
 # %% ../../nbs/web/06_tabs.ipynb #imports
 import base64
@@ -25,6 +25,7 @@ from ..core.models import find_model, shipped_model
 from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
 from ..datasets.synthetic import make_steel
 from ..inference.disposition import record_disposition
+from ..monitoring.table_columns import CONTEXT
 from ..strip.synthetic import make_strip, place_defects
 from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
 from .components import refusal_card, static_text
@@ -64,20 +65,35 @@ def browser_only(
     return dict(api_visibility='private', **options)
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-outputs
-def _inspect_outputs(service, session, path, name='', id=None):
+def _inspect_outputs(service, session, path, context, name='', id=None):
     "Card, viewer, session and button after an answer for a file"
-    response = service.inspect(path, name, id)
+    response = service.inspect(path, name, id, context)
     items = [response.item] if response.item else []
     session = items + (session or [])[:SESSION-1]
     return response.card,response.view,session,gr.update(visible=response.item is not None)
 
+# %% ../../nbs/web/06_tabs.ipynb #context-fields
+_CONTEXT_LABELS = {'coil':'Coil', 'line':'Line', 'shift':'Shift', 'operator':'Operator'}
+
+def context_fields():
+    "Fields that are set once and kept in the browser; (what was said, the event that shows it)"
+    said = gr.BrowserState({name:'' for name in CONTEXT}, storage_key='defect context')
+    with gr.Accordion('Coil, line, shift, operator', open=False, elem_id='context'):
+        with gr.Row():
+            fields = [gr.Textbox(label=_CONTEXT_LABELS[name], max_length=60, min_width=120,
+                                 elem_id=f'context-{name}') for name in CONTEXT]
+    def on_change(*texts): return dict(zip(CONTEXT, texts))
+    for field in fields: field.change(on_change, fields, [said], **browser_only(queue=False))
+    def show(said): return [(said or {}).get(name, '') for name in CONTEXT]
+    return said,(show, [said], fields)
+
 # %% ../../nbs/web/06_tabs.ipynb #inspect-example
-def _inspect_example(service, session, number):
+def _inspect_example(service, session, number, context):
     "The same for a piece of drawn steel"
     with service.workspace.job() as folder:
         path = str(folder/f'drawn {EXAMPLES[number][0]}.png')
         Image.fromarray(example(number)).save(path)
-        return _inspect_outputs(service, session, path)
+        return _inspect_outputs(service, session, path, context)
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-inputs
 def _inspect_inputs():
@@ -107,6 +123,7 @@ def _answer_places(prefix=''):
 def inspect_tab(
     service, # AppService: what answers
     session, # gr.State with the answers of this visit
+    context, # what is said of coil, line, shift and operator, from `context_fields`
 ):
     "One image: verdict, bars, heatmap; the button that leads to a correction"
     with gr.Row():
@@ -114,23 +131,25 @@ def inspect_tab(
             file,gallery,camera = _inspect_inputs()
         with gr.Column(scale=5, min_width=420):
             card,viewer,correct = _answer_places()
-    _connect_inspect(service, session, (file, gallery, camera), [card, viewer, session, correct])
+    _connect_inspect(service, [session, context], (file, gallery, camera),
+                     [card, viewer, session, correct])
     return correct
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-events
-def _connect_inspect(service, session, inputs, outputs):
+def _connect_inspect(service, states, inputs, outputs):
     file,gallery,camera = inputs
-    def on_file(path, items):
-        return *_inspect_outputs(service, items, path),None
-    def on_photograph(path, items):
-        return _inspect_outputs(service, items, path, 'photograph') if path else (gr.skip(),)*4
-    def on_example(items, chosen:gr.SelectData):
-        return _inspect_example(service, items, chosen.index)
+    def on_file(path, items, context):
+        return *_inspect_outputs(service, items, path, context),None
+    def on_photograph(path, items, context):
+        if not path: return (gr.skip(),)*4
+        return _inspect_outputs(service, items, path, context, 'photograph')
+    def on_example(items, context, chosen:gr.SelectData):
+        return _inspect_example(service, items, chosen.index, context)
     options = browser_only(concurrency_id='inspect', concurrency_limit=service.workers,
                            show_progress_on=outputs[:1])
-    file.upload(on_file, [file, session], [*outputs, file], **options)
-    camera.change(on_photograph, [camera, session], outputs, **options)
-    gallery.select(on_example, [session], outputs, **options)
+    file.upload(on_file, [file, *states], [*outputs, file], **options)
+    camera.change(on_photograph, [camera, *states], outputs, **options)
+    gallery.select(on_example, states, outputs, **options)
 
 # %% ../../nbs/web/06_tabs.ipynb #progress
 def _progress(share, text):
@@ -243,15 +262,17 @@ def _batch_results(service):
 def batch_tab(
     service, # AppService: what answers
     session, # gr.State with the answers of this visit
+    context, # what is said of coil, line, shift and operator, from `context_fields`
 ): # the button that leads to a correction
     "Many images: progress, table, pictures, files to download; any of them opens"
     files,start,stop,status,saved = _batch_controls()
     items = gr.State([], time_to_live=3600)
     table,pictures,opened = _batch_results(service)
-    def run(paths, request:gr.Request):
-        batch = service.inspect_batch(named_files(paths), visit=_visit('batch', request))
+    def run(paths, said, request:gr.Request):
+        batch = service.inspect_batch(named_files(paths), visit=_visit('batch', request),
+                                      context=said)
         yield from _run_outputs(batch, _batch_outputs, 5)
-    _connect_run(service, start, stop, run, [files],
+    _connect_run(service, start, stop, run, [files, context],
                  [status, table, pictures, saved, items], 'batch')
     card,viewer,correct = opened
     _connect_batch_items(service, session, items, (table, pictures),
@@ -264,7 +285,7 @@ def _open_item(service, session, item):
     if not os.path.isfile(item.path):
         why = f'{item.name}: was too long ago and is gone; inspect it again.'
         return refusal_card(why),'',session,gr.update(visible=False)
-    return _inspect_outputs(service, session, item.path, item.name, item.id)
+    return _inspect_outputs(service, session, item.path, None, item.name, item.id)
 
 def _connect_batch_items(service, session, items, inputs, outputs):
     "A row, or a picture, opens its image"
@@ -328,12 +349,13 @@ def inspect_strip(
     tile, # side of a tile in pixels, 0 for the default
     reference, # path of a clean strip, None without one
     visit='', # whose strip it is
+    context=None, # coil, line, shift, operator -> text, or None
 ):
     "The service's `inspect_strip` for what a form gives, where 0 means not known"
     if not path: raise ValueError('There is no strip to inspect; choose a file.')
     tile = int(tile) if tile else None
     yield from service.inspect_strip(path, '', mm_per_px or None, tile, reference,
-                                     visit=visit)
+                                     visit=visit, context=context)
 
 # %% ../../nbs/web/06_tabs.ipynb #draw-strip
 def _draw_strip(service):
@@ -383,6 +405,7 @@ def _strip_results():
 # %% ../../nbs/web/06_tabs.ipynb #strip-tab
 def strip_tab(
     service, # AppService: what answers
+    context, # what is said of coil, line, shift and operator, from `context_fields`
 ):
     "A long image: map, table, files to download"
     with gr.Row():
@@ -391,13 +414,13 @@ def strip_tab(
         with gr.Column(scale=3, min_width=300):
             mm_per_px,tile,start,stop,status,saved = _strip_controls()
     coil,table = _strip_results()
-    def run(path, mm_per_px, tile, reference, request:gr.Request):
+    def run(path, mm_per_px, tile, reference, said, request:gr.Request):
         visit = _visit('strip', request)
-        strip = inspect_strip(service, path, mm_per_px, tile, reference, visit)
+        strip = inspect_strip(service, path, mm_per_px, tile, reference, visit, said)
         yield from _run_outputs(strip, _strip_outputs, 4)
     draw.click(lambda: _draw_strip(service), None, [file, reference, mm_per_px],
                **browser_only(concurrency_id='drawn', concurrency_limit=1))
-    _connect_run(service, start, stop, run, [file, mm_per_px, tile, reference],
+    _connect_run(service, start, stop, run, [file, mm_per_px, tile, reference, context],
                  [status, coil, table, saved], 'strip')
 
 # %% ../../nbs/web/06_tabs.ipynb #thumbnail
