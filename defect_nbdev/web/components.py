@@ -249,7 +249,7 @@ def _defect_view(scan, number, defect, mm, large):
     box = [defect.ymin, defect.xmin, defect.ymax, defect.xmax]
     crop = _crop_view(scan, defect) if large else {}
     return {'n':number, 'label':defect.label, 'colour':class_color(scan.classes, defect.label),
-            'box':box, 'facts':_defect_facts(scan, defect, mm), **crop}
+            'box':box, 'p':defect.peak, 'facts':_defect_facts(scan, defect, mm), **crop}
 
 # %% ../../nbs/web/02_components.ipynb #strip-view
 def strip_view(
@@ -266,7 +266,8 @@ def strip_view(
     large = set(order[:crops].tolist())
     views = [_defect_view(scan, i+1, defect, mm_per_px, i in large)
              for i,defect in enumerate(defects)]
-    return {'width':strip.width, 'per':rows, 'lines':lines, 'defects':views,
+    return {'width':strip.width, 'per':rows, 'length':strip.length, 'mm':mm_per_px,
+            'lines':lines, 'defects':views, 'least':scan.thresholds,
             'missed':[list(map(int, rows)) for rows in scan.missed]}
 
 # %% ../../nbs/web/02_components.ipynb #js-strip

@@ -45,6 +45,7 @@ from ..monitoring.table_columns import COLUMN_TYPES, CONTEXT, columns, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import grade_scan, save_scan
 from ..strip.reader import open_strip
+from ..strip.repeats import describe_repeat, find_repeats
 from ..strip.scan import default_peak, fit_thresholds, scan_strip
 from ..strip.tiles import clean_classes
 from .components import refusal_card, strip_view, verdict_card, viewer_data
@@ -416,15 +417,17 @@ def _defect_row(number, defect, mm_per_px):
 _NO_CLEAN = ('This model knows no clean metal, so shadows get the names of defects; '
              'give a strip that is known to be clean as a reference.')
 
-def _describe_scan(scan, knows_clean):
-    "What was found, in one to three sentences"
+def _describe_scan(scan, mm, knows_clean):
+    "What was found, in a few sentences"
     strip = scan.strip
     missed = scan.missed_rows
     found = count_words(len(scan.defects), 'defect')
     counts = (f'{found} in {strip.length:,} × {strip.width:,} px, {scan.tiles:,} tiles, '
               f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')
-    gaps = f'{missed:,} rows could not be inspected.' if missed else ''
-    return ' '.join(filter(None, (counts, gaps, '' if knows_clean else _NO_CLEAN)))
+    judged = percent((strip.length-missed)/strip.length)
+    gaps = f'{judged} was judged; {missed:,} rows could not be inspected.' if missed else ''
+    repeats = (describe_repeat(repeat, mm) for repeat in find_repeats(scan.defects))
+    return ' '.join(filter(None, (counts, gaps, *repeats, '' if knows_clean else _NO_CLEAN)))
 
 # %% ../../nbs/web/04_service.ipynb #strip-scan
 def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress, should_stop):
@@ -506,7 +509,7 @@ def finish(self:_StripRun, scan, folder):
     files = [str(folder/name) for name in ('defects.csv', 'map.png', 'strip.json')]
     knows_clean = bool(self.reference or engine.detector or clean_classes(engine.classes))
     return StripProgress(1., json.dumps(strip_view(scan, mm)), rows, 'mm' if mm else 'px', files,
-                         _describe_disposition(graded) + _describe_scan(scan, knows_clean))
+                         _describe_disposition(graded) + _describe_scan(scan, mm, knows_clean))
 
 # %% ../../nbs/web/04_service.ipynb #strip
 @patch
