@@ -67,6 +67,7 @@ def main(
     mm_per_px:float=None, # side of a pixel of the images in millimetres, for rules that need it
     ledger:str=None, # SQLite file of answers and corrections; None for one in your data folder
     forget:store_true=False, # keep corrections only, no answers
+    teach:store_true=False, # a tab in which visitors train a model of their own on this machine
     auth:str=None, # file with one name:password a line; None lets everybody in
     root_path:str='', # where a proxy shows the page, such as /inspector
     max_size:int=100, # largest upload, MB
@@ -82,7 +83,8 @@ def main(
         raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel, above 0.')
     _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp)
     _serve(model, engine, views, browser, root_path, ledger=ledger, mcp=mcp, host=host,
-           port=port, rules=rules, mm_per_px=mm_per_px, keeps_all=not forget, certfile=certfile,
+           port=port, rules=rules, mm_per_px=mm_per_px, keeps_all=not forget,
+           teach='' if teach else None, certfile=certfile,
            keyfile=keyfile, max_upload=max_size*2**20, queue=queue, passwords=_read_auth(auth),
            excel=excel_sign('csv', excel, decimal_comma))
 

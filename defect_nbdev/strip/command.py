@@ -21,7 +21,7 @@ from ..core.files import check_out_folder, write_text
 from ..core.images import camera_bits
 from ..core.tables import excel_sign
 from ..core.views import check_views
-from ..inference.disposition import Disposition, Found, Rules, read_rules
+from ..inference.disposition import Disposition, InspectedDefect, Rules, read_rules
 from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
@@ -152,7 +152,7 @@ def grade_scan(
         sizes = {} if scale is None else dict(
             length_mm=max(d.xmax-d.xmin, d.ymax-d.ymin)*scale, area_mm2=d.area*scale**2,
             start_mm=d.ymin*scale)
-        defects.append(Found(d.label, verdict, **sizes))
+        defects.append(InspectedDefect(d.label, verdict, **sizes))
     return rules.grade(defects, list(_left_to_check(scan)))
 
 # %% ../../nbs/strip/07_command.ipynb #check-numbers

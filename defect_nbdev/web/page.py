@@ -27,6 +27,7 @@ from .tabs import CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab
 from .tabs import browser_only, context_fields, correct_tab, inspect_tab
 from .tabs import model_card, model_table
 from .tabs import page_theme, strip_tab, visit_answers
+from .teach import teach_tab
 from .uploads import Workspace, periodic_sweep
 
 # %% ../../nbs/web/08_page.ipynb #header
@@ -38,7 +39,7 @@ def _header(text):
     return str(to_xml(Div(mark, title, status, cls='brand'), indent=False))
 
 # %% ../../nbs/web/08_page.ipynb #tabs
-def _add_tabs(service, session, context, mcp):
+def _add_tabs(service, session, context, mcp, teach):
     "Lay out the tabs; (components of the correct tab, its classes, components of the about tab)"
     with gr.Tabs() as tabs:
         with gr.Tab('Inspect', id='inspect'):
@@ -54,6 +55,9 @@ def _add_tabs(service, session, context, mcp):
             answers,label = correct_tab(service, session)
         with gr.Tab('History', id='history'):
             history_tab(service)
+        if teach is not None:
+            with gr.Tab('Teach', id='teach'):
+                teach_tab(service, *teach)
         with gr.Tab('About', id='about'):
             about = about_tab(service, mcp)
     _connect_correct_tab(tabs, tab, buttons, session, answers)
@@ -83,6 +87,7 @@ def make_app(
     service:AppService, # what the page works with
     model:str|None=None, # what the model was loaded from, for its card
     mcp:bool=False, # is the page an MCP server too?
+    teach=None, # folder of the training desk, '' for the default; None for no such tab
 )->gr.Blocks: # to be mounted by `mount_app`
     "Inspect, Batch, Strip, Review, Correct, History, About"
     with gr.Blocks(title='Steel surface inspector', analytics_enabled=False,
@@ -92,7 +97,8 @@ def make_app(
             header = gr.HTML(_header('loading the model …'))
             theme = gr.Button('◐', elem_id='theme')
         context,shown = context_fields()
-        label,about = _add_tabs(service, session, context, mcp)
+        label,about = _add_tabs(service, session, context, mcp,
+                                None if teach is None else (teach or None, model))
         add_api(service, model)
         theme.click(None, js=_TOGGLE_THEME, **browser_only())
         app.load(None, js=_KEEP_THEME, **browser_only(queue=False))
@@ -193,6 +199,7 @@ def open_app(
     ledger=None, # SQLite file of answers and corrections; None for `default_store`
     workers:int=1, # images inspected side by side
     mcp:bool=False, # be an MCP server too
+    teach=None, # folder of the training desk, '' for the default; None for no such tab
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     rules=None, # TOML file with the mill's own rules, see `read_rules`
     mm_per_px:float|None=None, # side of a pixel of the images, millimetres
@@ -209,7 +216,7 @@ def open_app(
         service = AppService(load, space, ledger, workers=workers, excel=excel, rules=rules,
                              mm_per_px=mm_per_px, keeps_all=keeps_all)
         try:
-            pages.append(make_app(service, model, mcp))
+            pages.append(make_app(service, model, mcp, teach))
             app = mount_app(pages[0], service, mcp=mcp, **options)
             with serve_app(app, host, port, certfile, keyfile) as url:
                 service.open()

@@ -81,6 +81,7 @@ class AppService:
         self.keeps_all = ledger is not None if keeps_all is None else keeps_all
         self.path = Path(ledger) if ledger else default_store()
         self._load,self._model,self._lock = load,Future(),threading.Lock()
+        self._former = None # the model before the last switch
         self._ledger = InspectionStore(ledger, keep_images=True) if ledger else None
 
 # %% ../../nbs/web/04_service.ipynb #service-close
@@ -115,6 +116,25 @@ def inspector(self:AppService)->Inspector: # waits for it; raises what loading r
 def wait_until_ready(self:AppService):
     "Wait for the model, or raise what loading raised"
     self._model.result()
+
+# %% ../../nbs/web/04_service.ipynb #switch-model
+@patch
+def switch_model(self:AppService,
+    load, # a function that gives the new Inspector
+):
+    "Answer with another model from now on; the one in use can come back"
+    inspector,former = load(),self._model
+    if self.has_rules: self._read_rules(inspector) # they may name classes that it does not know
+    self._former,self._model = former,Future()
+    self._model.set_result(inspector)
+
+@patch
+def switch_back(self:AppService):
+    "Answer with the former model again"
+    if self._former is None: raise ValueError('There is no former model to go back to.')
+    former,self._former = self._former,None
+    if self.has_rules: self._read_rules(former.result())
+    self._model = former
 
 # %% ../../nbs/web/04_service.ipynb #context
 def known_context(
