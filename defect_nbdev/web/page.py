@@ -15,7 +15,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from fastapi import FastAPI
-from fastcore.xml import H1, Div, to_xml
+from fastcore.xml import H1, Div, Option, Select, to_xml
 
 from .api import add_api
 from .gradio_import import gr
@@ -23,7 +23,8 @@ from .history import history_tab
 from .server import Guard, password_check, serve_app
 from .review import review_tab
 from .service import AppService, model_facts
-from .tabs import CLIENT_EXAMPLE, PAGE_CSS, PAGE_HEAD, about_tab, batch_tab
+from .tabs import CLIENT_EXAMPLE, LANGUAGES, PAGE_CSS, PAGE_HEAD
+from .tabs import about_tab, batch_tab
 from .tabs import browser_only, context_fields, correct_tab, inspect_tab
 from .tabs import model_card, model_table
 from .tabs import page_theme, strip_tab, visit_answers
@@ -83,6 +84,17 @@ _KEEP_THEME = """() => {
     if (theme) document.body.classList.toggle('dark', theme == 'dark');
 }"""
 
+_CHOOSE_LANGUAGE = """
+    const select = element.querySelector('select');
+    select.value = translator.language;
+    select.addEventListener('change', () => translator.choose(select.value));
+"""
+
+def _language_choice():
+    "A list of the languages"
+    options = [Option(name, value=code) for code,name in LANGUAGES.items()]
+    return str(to_xml(Select(*options, aria_label='Language'), indent=False))
+
 def make_app(
     service:AppService, # what the page works with
     model:str|None=None, # what the model was loaded from, for its card
@@ -95,6 +107,7 @@ def make_app(
         session = gr.State([], time_to_live=3600, delete_callback=_forget)
         with gr.Row(elem_id='head'):
             header = gr.HTML(_header('loading the model …'))
+            gr.HTML(_language_choice(), js_on_load=_CHOOSE_LANGUAGE, elem_id='language')
             theme = gr.Button('◐', elem_id='theme')
         context,shown = context_fields()
         label,about = _add_tabs(service, session, context, mcp,

@@ -1,0 +1,144 @@
+// Shows the page in the visitor's language. The page is written in English; every text that comes
+// to stand on it, and every label for screen readers, is looked up in one table of sentences, whose
+// {0} and {1} stand for parts. What the table does not have stays English: names of files, numbers,
+// code. `TABLE` and `LANGUAGES` come before this script.
+const translator = (() => {
+  const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
+  const SKIPPED = 'script, style, code, pre, textarea, #about-facts, #about-card, #client, '
+    + '#language';
+  const sources = new WeakMap(); // text node or element -> {English by attribute, what is shown}
+  let language = 'en', exact = new Map(), patterns = [];
+
+  const escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const patternOf = english => {
+    const order = [], parts = english.split(/\{(\d)\}/);
+    const regex = parts.map((part, i) => {
+      if (i % 2 == 0) return escaped(part).replace(/ /g, '[\\s\\u00a0]');
+      order.push(part);
+      return '(.+?)';
+    }).join('');
+    const fixed = parts.filter((_, i) => i % 2 == 0).join('').length;
+    return {regex: new RegExp(`^${regex}$`, 's'), order, fixed};
+  };
+  const prepare = () => {
+    exact = new Map();
+    patterns = [];
+    if (language == 'en') return;
+    for (const row of TABLE) {
+      if (!row.en.includes('{')) exact.set(row.en, row[language]);
+      else patterns.push({...patternOf(row.en), to: row[language]});
+    }
+    patterns.sort((a, b) => b.fixed - a.fixed); // what says most comes first
+  };
+  // 1,234.5 is 1.234,5 in German; Chinese and Japanese write numbers as English does.
+  const ofNumber = text => {
+    const isNumber = /^[<\s\u00a0]*\d[\d,]*(\.\d+)?[\s\u00a0]*(%|px²?|m?s|mm²?|m)?$/.test(text);
+    if (language != 'de' || !isNumber) return null;
+    return text.replace(/[.,]/g, sign => sign == '.' ? ',' : '.');
+  };
+  const ofPattern = text => {
+    for (const {regex, order, to} of patterns) {
+      const found = regex.exec(text);
+      if (!found) continue;
+      const parts = {};
+      order.forEach((name, i) => { parts[name] = translate(found[i + 1]) ?? found[i + 1]; });
+      return to.replace(/\{(\d)\}/g, (_, name) => parts[name]);
+    }
+    return null;
+  };
+  // A name and a number, as on a button that counts.
+  const ofCount = text => {
+    const found = /^(.+?)([\s\u00a0])(\d[\d,.]*(?:[\s\u00a0]%)?)$/.exec(text);
+    const name = found && exact.get(found[1]);
+    return name ? name + found[2] + (ofNumber(found[3]) ?? found[3]) : null;
+  };
+  // A list, or several sentences: each by itself, if any of them is known.
+  const ofParts = (text, between, glue) => {
+    const parts = text.split(between);
+    if (parts.length == 1) return null;
+    const found = parts.map(translate);
+    if (!found.some(part => part !== null)) return null;
+    return found.map((part, i) => part ?? parts[i]).join(glue);
+  };
+  const translate = text => {
+    const plain = text.replace(/\u00a0/g, ' ');
+    return exact.get(plain) ?? ofNumber(text) ?? ofPattern(text) ?? ofCount(text)
+      ?? ofParts(text, /(?<=[.!?]) /, ' ') ?? ofParts(text, /; /, '; ')
+      ?? ofParts(text, /, /, ', ');
+  };
+  const shownFor = english => {
+    const [, before, core, after] = /^(\s*)(.*?)(\s*)$/s.exec(english);
+    if (language == 'en' || !core) return english;
+    const found = translate(core);
+    return found === null ? english : before + found + after;
+  };
+  const isSkipped = node => {
+    const element = node.nodeType == 1 ? node : node.parentElement;
+    return !element || element.closest(SKIPPED);
+  };
+  const show = (node, key, read, write) => {
+    const known = sources.get(node) || {}, now = read();
+    if (!known[key] || known[key].shown !== now) known[key] = {english: now};
+    const shown = shownFor(known[key].english);
+    known[key].shown = shown;
+    sources.set(node, known);
+    if (shown !== now) write(shown);
+  };
+  const showText = node => {
+    if (node.data.trim() && !isSkipped(node))
+      show(node, 'text', () => node.data, text => { node.data = text; });
+  };
+  const showAttributes = element => {
+    if (isSkipped(element)) return;
+    for (const name of ATTRIBUTES) {
+      if (!element.hasAttribute(name)) continue;
+      show(element, name, () => element.getAttribute(name),
+           text => element.setAttribute(name, text));
+    }
+  };
+  const showAll = root => {
+    if (root.nodeType == 3) return showText(root);
+    if (root.nodeType != 1) return;
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+    for (let node = root; node; node = walker.nextNode())
+      node.nodeType == 3 ? showText(node) : showAttributes(node);
+  };
+  const observer = new MutationObserver(changes => {
+    for (const {type, target, addedNodes} of changes) {
+      if (type == 'childList') addedNodes.forEach(showAll);
+      else if (type == 'characterData') showText(target);
+      else showAttributes(target);
+    }
+  });
+  const use = name => {
+    language = LANGUAGES[name] ? name : 'en';
+    prepare();
+    document.documentElement.lang = language;
+    showAll(document.body);
+  };
+  const start = () => {
+    const wanted = localStorage.getItem('defect language') || navigator.language.slice(0, 2);
+    observer.observe(document.body, {subtree: true, childList: true, characterData: true,
+                                     attributes: true, attributeFilter: ATTRIBUTES});
+    use(wanted);
+  };
+  const choose = name => {
+    localStorage.setItem('defect language', name);
+    use(name);
+  };
+  if (document.body) start();
+  else document.addEventListener('DOMContentLoaded', start);
+  // For the tests: what stands on the page in English although another language was asked for.
+  const untranslated = () => {
+    const found = new Set();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const text = node.data.trim();
+      const english = sources.get(node)?.text?.english.trim();
+      if (english !== text || isSkipped(node) || !/[a-z]{2}/i.test(text)) continue;
+      if (translate(text) === null) found.add(text); // some words are the same in both languages
+    }
+    return [...found];
+  };
+  return {choose, untranslated, get language() { return language; }};
+})();
