@@ -23,7 +23,7 @@ from .files import file_key
 from ..core.files import write_atomic
 from ..core.images import BadImage
 from ..core.tables import TABLE_FORMATS, write_table
-from ..core.verdicts import VERDICT_WORDS
+from ..core.verdicts import VERDICT_WORDS, current_verdict
 from ..inference.costs import choose_action
 from ..inference.disposition import Rules
 from ..inference.inspector import Inspector
@@ -61,7 +61,7 @@ def check_settings(
     if not differing: return
     key = differing[0]
     what = f"another {key.replace('_', ' ')} ({earlier.get(key)}, now {settings.get(key)})"
-    if key=='rules': what = 'other rules' # they would fill a page
+    if key=='rules': what = 'other rules' if earlier.get(key) else 'no rules' # they'd fill a page
     raise ValueError(f'{folder}: holds results of {what}; choose another --out.')
 
 # %% ../../nbs/batch/02_results.ipynb #parse-lines
@@ -108,6 +108,7 @@ def inspection_from_row(
 )->Inspection: # without an image
     "What is stored of a row"
     record = record_from_row(row) if row['status']=='ok' else None
+    if record: record['verdict'] = current_verdict(record['verdict'])
     return Inspection(row['file'], record, time=row['time'], key=key, error=row['error'])
 
 # %% ../../nbs/batch/02_results.ipynb #open-run

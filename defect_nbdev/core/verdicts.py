@@ -20,7 +20,7 @@ VERDICT_WORDS = { # in a sentence: 12 certain, 3 to check; '' is the cell of a t
 VERDICT_SIGNS = { # for those who see no colours
     'certain':'✓', 'check':'!', 'unrecognised':'?', 'no_defect':'○', None:'–'}
 VERDICT_MEANINGS = { # one clause for a legend
-    'certain':'the name can be believed: it is wrong no more often than the model promises',
+    'certain':'the name can be believed; the model promises how rarely it is wrong and yet certain',
     'check':'more than one defect is possible, or the answer is not sure enough; a person decides',
     'unrecognised':'unlike anything the model learned from; its answer does not count',
     'no_defect':'known metal on which nothing speaks for a defect',

@@ -31,7 +31,7 @@ from .defects import DetectionSettings, ScoreCalibration, log_odds
 from .head import DetectionHead, weights_fingerprint
 from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
-from .train import HEAD_CONFIG, boxed_samples, make_trainer
+from .train import HEAD_CONFIG, TEACHER_WEIGHT, boxed_samples, make_trainer
 from .views import ViewConfig
 from ..model import cell_offset, load_model, predict_batches, save_model
 from ..train import TrainConfig, evidence_scale
@@ -308,7 +308,8 @@ def learn_detector(
     network,config = load_model(model)
     manifest = require_manifest(model)
     parts = divide_boxed(manifest, data, config.preprocess.bits, config.classes, clean)
-    options = {**options, 'train_backbone':True}
+    # what is not named is kept too: a default may change, a recipe may not
+    options = {'teacher_weight':TEACHER_WEIGHT, **options, 'train_backbone':True}
     key = _training_key(model, network, training, clean, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
     trained = trainer.eval_model.classifier.eval()

@@ -128,7 +128,7 @@ def summary_sentences(
     return out
 
 # %% ../../nbs/evaluation/07_summary.ipynb #to-json-types
-REPORT_FORMAT = 1  # raised when a reader of report.json could misread it
+REPORT_FORMAT = 2  # raised when a reader of report.json could misread it
 
 def to_json_types(
     x, # numbers, texts, and lists, tuples, dicts and arrays of them

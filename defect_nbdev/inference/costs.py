@@ -24,9 +24,11 @@ def action_cost(
     "What an action costs"
     return costs[action].get(label, costs[action].get('other'))
 
-def _verdict_cost(row, verdict):
+def _verdict_cost(row, verdict, classes):
     "What an action costs on a verdict that names no class; None where the table says nothing"
-    return next((cost for name,cost in row.items() if current_verdict(name)==verdict), None)
+    if verdict in row: return row[verdict]
+    older = (name for name in row if current_verdict(name)==verdict and name not in classes)
+    return next((row[name] for name in older), None)
 
 def _is_cost(value): return type(value) in (int, float) and 0<=value<math.inf
 
@@ -37,11 +39,14 @@ def _explain_row(costs, action, classes, finds_clean):
     for label,value in costs[action].items():
         if label not in known and current_verdict(label) not in known:
             return f"'{label}' is no class of this model; it knows {', '.join(classes)}."
+        verdict = current_verdict(label)
+        if label not in (verdict, *classes) and verdict in costs[action]:
+            return f"'{label}' is the older word for '{verdict}'; give one of them."
         if not _is_cost(value): return f'{label} costs {value!r}; give a number, 0 or more.'
     for label in classes:
         if action_cost(costs, action, label) is None:
             return f"nothing is said for {label}; name it, or give 'other'."
-    if finds_clean and _verdict_cost(costs[action], 'no_defect') is None:
+    if finds_clean and _verdict_cost(costs[action], 'no_defect', classes) is None:
         return "nothing is said for a surface without a defect; name it 'no_defect'."
 
 # %% ../../nbs/inference/11_costs.ipynb #check-costs
@@ -77,7 +82,7 @@ def read_costs(
 def _expected_cost(probabilities, costs, action, verdict):
     if verdict not in NAMELESS:
         return sum(p*action_cost(costs, action, label) for label,p in probabilities.items())
-    cost = _verdict_cost(costs[action], verdict)
+    cost = _verdict_cost(costs[action], verdict, probabilities)
     if cost is not None: return cost
     if verdict=='no_defect':
         raise ValueError(f"costs of '{action}': nothing is said for a surface without a defect; "

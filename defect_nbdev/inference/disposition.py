@@ -9,13 +9,15 @@ __all__ = ['Rule', 'Rules', 'read_rules', 'InspectedDefect', 'Disposition', 'rec
 import math
 import re
 import sys
+from bisect import bisect_left
 from pathlib import Path
 from typing import NamedTuple
 
 from fastcore.basics import patch
 
 from ..core.files import is_number
-from ..core.verdicts import VERDICTS, current_verdict
+from ..core.verdicts import CLASSIFIER_VERDICTS, current_verdict
+from ..datasets.names import clean_classes
 from .costs import check_costs, choose_action
 
 if sys.version_info<(3, 11): import tomli as tomllib
@@ -45,7 +47,8 @@ class Rules(NamedTuple):
     otherwise:str # the grade of a defect to which no rule applies
     to_check:str # the grade of what a person has to look at first
     rules:tuple # of `Rule`, as the file has them
-    costs:dict|None=None # grade -> costs by class, see `check_costs`
+    costs:dict|None=None # grade -> costs by class, see `check_costs`; of images
+    clean:tuple=() # the model's classes that are no defect
 
 # %% ../../nbs/inference/14_disposition.ipynb #line-numbers
 def _find_line(lines, pattern, start=0):
@@ -57,10 +60,18 @@ def _rule_lines(text):
     return [i for i,line in enumerate(text.splitlines(), 1)
             if re.match(r'\s*\[\[\s*rules\s*\]\]', line)]
 
-def _key_line(text, key, start=1):
-    "The line of a key in the table that begins at `start`; `start` itself if it is not found"
+def _key_line(text, key, start=0):
+    "The line of a key in the table whose head is line `start`, 0 for none; `start` without it"
+    lines = text.splitlines()
+    end = _find_line(lines, r'\s*\[', start) or len(lines)+1
     pattern = rf'''\s*["']?{re.escape(key)}["']?\s*='''
-    return _find_line(text.splitlines(), pattern, start-1) or start
+    return _find_line(lines[:end-1], pattern, start) or start
+
+class _Fault(ValueError):
+    "What is wrong with a file of rules, and with which of its keys"
+    def __init__(self, why, key=''):
+        super().__init__(why)
+        self.key = key
 
 # %% ../../nbs/inference/14_disposition.ipynb #parse-rule
 def _as_names(value):
@@ -78,50 +89,61 @@ def _as_text(value):
     if not isinstance(value, str): raise ValueError('give text in quotes')
     return value
 
+def _read_with(reader, key, value):
+    "A checked value; a complaint names the key and the value"
+    try: return reader(value)
+    except ValueError as e: raise _Fault(f'{key} is {value!r}; {e}', key) from None
+
 _READERS = {'grade':_as_text, 'class':_as_names, 'verdict':_as_names, 'why':_as_text,
             **dict.fromkeys(_LIMITS, _as_limit)}
 
 def _read_value(table, key):
     "A checked value of a rule; a ValueError names the key"
     if key not in _READERS:
-        raise ValueError(f"'{key}' is no part of a rule; there are {', '.join(_READERS)}")
-    try: return _READERS[key](table[key])
-    except ValueError as e: raise ValueError(f'{key} is {table[key]!r}; {e}') from None
+        raise _Fault(f"'{key}' is no part of a rule; there are {', '.join(_READERS)}", key)
+    return _read_with(_READERS[key], key, table[key])
 
 # %% ../../nbs/inference/14_disposition.ipynb #read-rule
-def _known(name, names, what):
+def _known(name, names, what, key):
     if name not in names:
-        raise ValueError(f"'{name}' is no {what}; there are {', '.join(names)}")
+        raise _Fault(f"'{name}' is no {what}; there are {', '.join(names)}", key)
+
+def _check_use(values):
+    "Refuse a rule that could never apply"
+    if {_OF_IMAGES,_OF_STRIPS}<=values.keys():
+        raise _Fault(f'{_OF_IMAGES} is of images and {_OF_STRIPS} of strips; write two rules',
+                     _OF_STRIPS)
+    if values.get('class') and values.get('verdict')==('unrecognised',):
+        raise _Fault('what was not recognised has no class; leave class out', 'class')
 
 def _read_rule(table, line, grades, classes):
-    "(Rule, '') or (None, what is wrong, of which key)"
-    key = 'grade'
-    try:
-        if 'grade' not in table: raise ValueError('this rule has no grade; give one')
-        for key in table: _read_value(table, key)
-        values = {key:_read_value(table, key) for key in table}
-        key = 'grade'
-        _known(values['grade'], grades, 'grade')
-        for key,names,what in (('class', classes, 'class of this model'),
-                               ('verdict', VERDICTS, 'verdict')):
-            for name in values.get(key, ()): _known(name, names, what)
-    except ValueError as e: return None,str(e),key
+    "A `Rule`, or a _Fault"
+    if 'grade' not in table: raise _Fault('this rule has no grade; give one')
+    values = {key:_read_value(table, key) for key in table}
+    _known(values['grade'], grades, 'grade', 'grade')
+    for key,names,what in (('class', classes, 'class of this model'),
+                           ('verdict', CLASSIFIER_VERDICTS, 'verdict of a defect')):
+        for name in values.get(key, ()): _known(name, names, what, key)
+    _check_use(values)
     limits = {key:values[key] for key in _LIMITS if key in values}
     return Rule(values['grade'], line, values.get('class', ()), values.get('verdict', ('certain',)),
-                limits, values.get('why', '')),'',''
+                limits, values.get('why', ''))
 
 # %% ../../nbs/inference/14_disposition.ipynb #read-grades
+_TOP_KEYS = 'grades', 'otherwise', 'to_check', 'rules', 'costs'
+
 def _read_grades(content):
     "The grades, the one where no rule applies, and the one to check"
-    for key in ('grades', 'otherwise', 'to_check'):
-        if key not in content: raise ValueError(f'{key} is missing')
-    grades = _as_names(content['grades'])
-    if len(set(grades))<2: raise ValueError(f'grades are {list(grades)}; give two or more')
-    for key in ('otherwise', 'to_check'): _known(content[key], grades, 'grade')
-    unknown = content.keys() - {'grades', 'otherwise', 'to_check', 'rules', 'costs'}
-    if unknown:
-        raise ValueError(f"'{min(unknown)}' is not known; there are grades, otherwise, to_check, "
-                         'rules and costs')
+    for key in _TOP_KEYS[:3]:
+        if key not in content: raise _Fault(f'{key} is missing')
+    for key in content:
+        if key not in _TOP_KEYS:
+            raise _Fault(f"'{key}' is not known; there are {', '.join(_TOP_KEYS)}", key)
+    grades = _read_with(_as_names, 'grades', content['grades'])
+    if len(set(grades))<max(2, len(grades)):
+        raise _Fault(f'grades are {list(grades)}; give two or more, each once', 'grades')
+    for key in ('otherwise', 'to_check'):
+        _known(_read_with(_as_text, key, content[key]), grades, 'grade', key)
     return grades,content['otherwise'],content['to_check']
 
 # %% ../../nbs/inference/14_disposition.ipynb #read-costs-part
@@ -129,9 +151,21 @@ def _read_costs(content, grades, classes, finds_clean):
     "A table of costs whose actions are grades; None if there is none"
     costs = content.get('costs')
     if costs is None: return None
-    check_costs(costs, classes, finds_clean)
-    for action in costs: _known(action, grades, 'grade')
-    return costs
+    if not isinstance(costs, dict) or not all(isinstance(row, dict) for row in costs.values()):
+        raise _Fault('costs give for each grade what it costs by class; write under [costs] a '
+                     f'line for each grade, such as {grades[0]} = {{other = 40}}', 'costs')
+    for action in costs: _known(action, grades, 'grade', action)
+    try: return check_costs(costs, classes, finds_clean)
+    except ValueError as e:
+        named = next((action for action in costs if f"costs of '{action}'" in str(e)), 'costs')
+        raise _Fault(str(e), named) from None
+
+def _cost_line(text, action):
+    "The line of the costs of a grade, 0 if it is not found"
+    lines = text.splitlines()
+    head = _find_line(lines, r'\s*\[\s*costs\s*\]')
+    own = rf'''\s*\[\s*costs\s*\.\s*["']?{re.escape(action)}["']?\s*\]'''
+    return _find_line(lines, own) or (_key_line(text, action, head) if head else 0)
 
 def _parse_toml(path):
     "(content, text) of a TOML file"
@@ -143,6 +177,11 @@ def _parse_toml(path):
     except tomllib.TOMLDecodeError as e: raise ValueError(f'{path}: not valid TOML: {e}.') from None
 
 # %% ../../nbs/inference/14_disposition.ipynb #read-rules
+def _complain(path, fault, line):
+    "One sentence with the line, where it is known"
+    where = f'{path}, line {line}' if line else path
+    return ValueError(f"{where}: {str(fault).rstrip('.')}.")
+
 def read_rules(
     path, # of a TOML file
     classes, # of the model
@@ -150,18 +189,19 @@ def read_rules(
 )->Rules: # checked
     "The rules of a mill from a file; a complaint names the line"
     content,text = _parse_toml(path)
-    try:
-        grades,otherwise,to_check = _read_grades(content)
-        costs = _read_costs(content, grades, classes, finds_clean)
-    except ValueError as e: raise ValueError(f"{path}: {str(e).rstrip('.')}.") from None
+    try: grades,otherwise,to_check = _read_grades(content)
+    except _Fault as e: raise _complain(path, e, _key_line(text, e.key)) from None
+    try: costs = _read_costs(content, grades, classes, finds_clean)
+    except _Fault as e: raise _complain(path, e, _cost_line(text, e.key)) from None
     tables,rules = content.get('rules', []),[]
-    if not isinstance(tables, list): raise ValueError(f'{path}: write [[rules]] above each rule.')
-    for table,line in zip(tables, _rule_lines(text)):
-        rule,wrong,key = _read_rule(table, line, grades, classes)
-        if wrong: raise ValueError(f'{path}, line {_key_line(text, key, line)}: {wrong}.')
-        rules.append(rule)
-    if len(rules)<len(tables): raise ValueError(f'{path}: write [[rules]] above each rule.')
-    return Rules(str(path), grades, otherwise, to_check, tuple(rules), costs)
+    lines = _rule_lines(text)
+    if not isinstance(tables, list) or len(lines)<len(tables):
+        raise ValueError(f'{path}: write [[rules]] above each rule.')
+    for table,line in zip(tables, lines):
+        try: rules.append(_read_rule(table, line, grades, classes))
+        except _Fault as e: raise _complain(path, e, _key_line(text, e.key, line)) from None
+    clean = tuple(classes[i] for i in clean_classes(classes))
+    return Rules(str(path), grades, otherwise, to_check, tuple(rules), costs, clean)
 
 # %% ../../nbs/inference/14_disposition.ipynb #check-use
 @patch
@@ -174,9 +214,9 @@ def for_images(self:Rules,
 @patch
 def for_strips(self:Rules,
     has_scale:bool, # the side of a pixel in millimetres is known
-)->'Rules': # without those that speak of images only
+)->'Rules': # without those that speak of images only, and without costs
     "The rules that can be tried on strips; a ValueError for one that could never apply"
-    return self._replace(rules=tuple(_usable(self, has_scale, _OF_IMAGES)))
+    return self._replace(rules=tuple(_usable(self, has_scale, _OF_IMAGES)), costs=None)
 
 def _usable(rules, has_scale, foreign):
     "The rules without a limit that does not belong here"
@@ -238,12 +278,16 @@ def _reaches(defect, limits):
 def _most_on_a_metre(defects):
     "The largest number of defects that begin on one metre"
     starts = sorted(defect.start_mm for defect in defects)
-    return max((sum(start<=other<start+1000 for other in starts) for start in starts), default=0)
+    return max((bisect_left(starts, start+1000)-i for i,start in enumerate(starts)), default=0)
+
+def _is_named(rule, defect):
+    "Does a rule speak of a defect's class? What was not recognised has none"
+    return not rule.classes or (defect.label in rule.classes and defect.verdict!='unrecognised')
 
 def _applies(rule, defects):
     "The defects by which a rule applies, in a list; empty if it does not"
-    found = [d for d in defects if (not rule.classes or d.label in rule.classes)
-             and d.verdict in rule.verdicts and _reaches(d, rule.limits)]
+    found = [d for d in defects if _is_named(rule, d) and d.verdict in rule.verdicts
+             and _reaches(d, rule.limits)]
     if len(found)<rule.limits.get('min_count', 1): return []
     per_metre = rule.limits.get('min_per_metre')
     return [] if per_metre and _most_on_a_metre(found)<per_metre else found
@@ -251,7 +295,7 @@ def _applies(rule, defects):
 # %% ../../nbs/inference/14_disposition.ipynb #explain
 def _count_labels(defects):
     "How many of which class"
-    labels = [d.label for d in defects]
+    labels = ['not recognised' if d.verdict=='unrecognised' else d.label for d in defects]
     return ', '.join(f'{labels.count(label)} {label}' for label in dict.fromkeys(labels))
 
 def _explain(rule, found):
@@ -268,6 +312,7 @@ def grade(self:Rules,
     to_check=(), # sentences about what a person has to look at first
 )->Disposition:
     "The worst grade that a defect leads to"
+    defects = [defect for defect in defects if defect.label not in self.clean]
     reasons = [(self.to_check, sentence) for sentence in to_check]
     free = {id(d):d for d in defects if d.verdict=='certain'} # to which no rule applies
     for rule in self.rules:
@@ -290,17 +335,19 @@ def _boxed_defects(record, mm_per_px):
     "`InspectedDefect` of the boxes that a detection head drew"
     pixels = record['width']*record['height']
     for label,_,*box in record['defects']:
+        verdict = record['verdict'] if label==record['label'] else 'check'
         length,area = _length_and_area(box, mm_per_px)
         share = 100*(box[2]-box[0])*(box[3]-box[1])/pixels
-        yield InspectedDefect(label, record['verdict'], length, area, share)
+        yield InspectedDefect(label, verdict, length, area, share)
 
 def inspected_defects(
     record:dict, # from `Prediction.record()`
     mm_per_px:float|None=None, # side of a pixel, millimetres
 )->list: # of `InspectedDefect`
     "The defects of an image, as rules see them"
-    if record['verdict'] in ('no_defect', 'unrecognised'): return []
-    if record.get('defects'): return list(_boxed_defects(record, mm_per_px))
+    if record['verdict']=='no_defect': return []
+    if record.get('defects') and record['verdict']!='unrecognised':
+        return list(_boxed_defects(record, mm_per_px))
     lengths = [_length_and_area(box, mm_per_px)[0] for box in record['boxes']]
     area = None
     if mm_per_px is not None:
@@ -320,9 +367,13 @@ def grade_image(self:Rules,
 )->Disposition:
     "What happens to the steel on an image"
     verdict = current_verdict(record['verdict'])
+    defects = inspected_defects({**record, 'verdict':verdict}, mm_per_px)
     to_check = [_TO_CHECK[verdict]] if verdict in _TO_CHECK else []
-    told = self.grade(inspected_defects({**record, 'verdict':verdict}, mm_per_px), to_check)
-    if self.costs is None: return told
+    others = {defect.label for defect in defects if verdict=='certain'!=defect.verdict}
+    if others:
+        to_check.append(f"it is named {record['label']}, boxes show {', '.join(sorted(others))}")
+    told = self.grade(defects, to_check)
+    if self.costs is None or to_check: return told
     cheapest,cost = choose_action(record['probabilities'], self.costs, verdict)
     if self.grades.index(cheapest)<=self.grades.index(told.grade): return told
     return Disposition(cheapest, (f'{cheapest} costs least, {cost:g} expected',))

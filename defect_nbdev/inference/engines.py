@@ -238,6 +238,8 @@ def _read_golden(golden):
     png = io.BytesIO(base64.b64decode(golden['png']))
     image = np.asarray(Image.open(png).convert('RGB'))
     answers = {name:decode_array(a) for name,a in golden['answers'].items()}
+    if 'verdicts' in answers: # of an older version
+        answers['verdicts'] = np.array([current_verdict(v) for v in answers['verdicts'].tolist()])
     return image[None], EngineOutputs(*map(answers.get, EngineOutputs._fields))
 
 # %% ../../nbs/inference/02_engines.ipynb #self-test

@@ -142,7 +142,7 @@ def _open_xml(data, weights):
     return meta_text, seal, _compute_seal(meta_text, (before + after).encode(), weights)
 
 # %% ../../nbs/inference/01_seals.ipynb #contract
-EXPORT_FORMAT = 1 # raised when an older version of this package could misread the files
+EXPORT_FORMAT = 2 # raised when an older version of this package could misread the files
 
 _META_TYPES = { # name -> type
     'classes':list, 'preprocess':dict, 'evidence_scale':(int,float), 'backbone':str,

@@ -26,7 +26,7 @@ from .. import __version__
 from ..core.files import write_atomic
 from ..core.html import printable
 from ..core.images import BadImage, read_raw, split_page
-from ..core.verdicts import VERDICTS, current_verdict
+from ..core.verdicts import NO_DEFECT, VERDICTS, current_verdict
 from ..inference.prediction import image_hash
 from .table_columns import EXTRA_COLUMNS, RECORD, flatten_record
 from .table_columns import path_to_text, safe_class
@@ -562,13 +562,20 @@ def _check_boxes(boxes, row):
                              f'the image of {width}×{height} pixels.')
     return _to_json([[label, *map(int, edges)] for label,*edges in boxes])
 
+def _kept_boxes(row, label):
+    "The places of the last correction, under the new name; None where nothing was said of places"
+    before,boxes = row['corrected'],row['corrected_boxes']
+    if boxes is None: return None
+    if label==NO_DEFECT: return []
+    return [[label if name==before else name, *edges] for name,*edges in boxes]
+
 @patch
 def correct(self:InspectionStore,
     id:int, # of the inspection
     label:str, # the right class; one the model doesn't know is fine
     by:str='', # who says so
     note:str='', # why, for people
-    boxes=None, # (label, xmin, ymin, xmax, ymax) of each defect, pixels; None: nothing is said
+    boxes=None, # (label, xmin, ymin, xmax, ymax) of each defect; None: as said before
 )->str: # the class as stored
     "Store an operator's correction of an inspection"
     row = self[id] # refuses a number that is not there
@@ -576,6 +583,7 @@ def correct(self:InspectionStore,
     for name,text in (('by', by), ('note', note)):
         if any('\ud800'<=c<='\udfff' for c in text):
             raise ValueError(f'{name} is {printable(text)!r}, which is no text.')
+    if boxes is None: boxes = _kept_boxes(row, label)
     values = (id, to_utc_timestamp(), label, by, note, _check_boxes(boxes, row))
     names = 'inspection, time, label, who, note, boxes'
     insert = f'INSERT INTO corrections ({names}) VALUES (?, ?, ?, ?, ?, ?)'
@@ -586,11 +594,22 @@ def correct(self:InspectionStore,
 @patch
 def undo_correction(self:InspectionStore,
     id:int, # of the inspection
+    correction:int|None=None, # the number of the one that is meant; None: whichever is the latest
 )->bool: # was there one?
     "Forget the latest correction of an inspection: a slip of the hand leaves no trace"
     latest = 'SELECT max(id) FROM corrections WHERE inspection = ?'
     with self._writing() as db:
+        if correction is not None and db.execute(latest, (id,)).fetchone()[0]!=correction:
+            raise ValueError('Somebody has said something else meanwhile; open it again.')
         return bool(db.execute(f'DELETE FROM corrections WHERE id = ({latest})', (id,)).rowcount)
+
+@patch
+def latest_correction(self:InspectionStore,
+    id:int, # of the inspection
+)->int|None: # None without one
+    "The number of the latest correction of an inspection"
+    (number,), = self.query('SELECT max(id) FROM corrections WHERE inspection = ?', (id,))
+    return number
 
 # %% ../../nbs/monitoring/01_store.ipynb #corrections
 @patch

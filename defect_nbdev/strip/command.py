@@ -21,6 +21,7 @@ from ..core.files import check_out_folder, write_text
 from ..core.images import camera_bits
 from ..core.tables import excel_sign
 from ..core.views import check_views
+from ..datasets.names import clean_classes
 from ..inference.disposition import Disposition, InspectedDefect, Rules, read_rules
 from ..inference.inspector import load_inspector
 from .defects import check_scale
@@ -28,7 +29,6 @@ from .map import strip_map, write_defects
 from .reader import open_strip
 from .repeats import describe_repeat, find_repeats
 from .scan import Scan, default_peak, fit_thresholds, scan_strip
-from .tiles import clean_classes
 
 # %% ../../nbs/strip/07_command.ipynb #summary
 def summarise_scan(
@@ -128,13 +128,24 @@ def _fit_reference(engine, reference, mm_per_px, per_m2, least, options):
     return thresholds, dict(reference=name, reference_sha256=scan.digest, per_m2=per_m2)
 
 # %% ../../nbs/strip/07_command.ipynb #grade
-def _left_to_check(scan):
+def _left_to_check(scan, verdicts):
     "Sentences about what a person has to look at first"
-    rows = scan.missed_rows + sum(stop-start for start,stop in scan.strip.lost)
-    if rows: yield f'{rows:,} rows were not inspected'
+    if scan.missed: yield f'{scan.missed_rows:,} rows were not inspected'
     if scan.strip.is_cut_off: yield 'pixels are cut off at white'
     if scan.unknown_tiles:
         yield f'{scan.unknown_tiles:,} of {scan.tiles:,} tiles were not recognised'
+
+    doubtful = verdicts.count('check')
+    if doubtful: yield f'the names of {doubtful:,} defects are to be checked'
+    if None in verdicts: yield 'nobody has measured how far its names can be believed'
+
+def _defect_verdict(scan, defect):
+    "How far the name of a defect can be believed: as far as that of each tile at its middle"
+    if not scan.is_judged: return None
+    if defect.unknown>.5: return 'unrecognised'
+    middle = (defect.xmin+defect.xmax)/2, (defect.ymin+defect.ymax)/2
+    beyond = np.array(middle) - np.array(scan.check_tiles).reshape(-1, 2)
+    return 'check' if ((beyond>=0) & (beyond<scan.layout.tile)).all(1).any() else 'certain'
 
 def _read_strip_rules(path, engine, mm_per_px):
     rules = read_rules(path, engine.classes, engine.finds_clean)
@@ -147,13 +158,13 @@ def grade_scan(
 )->Disposition: # of the whole strip
     "What happens to a coil, and why"
     scale,defects = mm_per_px,[]
-    for d in scan.defects:
-        verdict = 'unrecognised' if d.unknown>.5 else 'certain'
+    verdicts = [_defect_verdict(scan, defect) for defect in scan.defects]
+    for d,verdict in zip(scan.defects, verdicts):
         sizes = {} if scale is None else dict(
             length_mm=max(d.xmax-d.xmin, d.ymax-d.ymin)*scale, area_mm2=d.area*scale**2,
             start_mm=d.ymin*scale)
         defects.append(InspectedDefect(d.label, verdict, **sizes))
-    return rules.grade(defects, list(_left_to_check(scan)))
+    return rules.grade(defects, list(_left_to_check(scan, verdicts)))
 
 # %% ../../nbs/strip/07_command.ipynb #check-numbers
 def _check_numbers(tile, peak, per_m2):

@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+from ..datasets.names import clean_classes
 from ..inference.engines import Engine
 from .defects import CellGrid, DefectTracker, PieceJoiner, check_scale
 from .defects import merge_overlapping, tile_pieces
 from .reader import Strip
-from .tiles import TileLayout, clean_classes, cut_tiles, plan_tiles, prefetch
+from .tiles import TileLayout, cut_tiles, plan_tiles, prefetch
 
 # %% ../../nbs/strip/05_scan.ipynb #shrunk
 class Thumbnail:
@@ -64,8 +65,10 @@ class Scan:
     tiles:int=0 # that the network predicted
     clean_tiles:int=0 # of them, known to be without a defect: by class, or by a detection head
     unknown_tiles:int=0 # of them, with the verdict 'unrecognised', whatever their class
+    check_tiles:list=field(default_factory=list) # (x, y) of those with the verdict 'check'
+    is_judged:bool=True # False: the model has no confidence, and gives no verdicts
     seconds:float=0. # from the first row to the last defect
-    digest:str='' # SHA-256 of the rows as inspected, 8 bits, from head to tail
+    digest:str='' # SHA-256 of the rows as read, 8 bits, from head to tail
     thumbnail:np.ndarray|None=None # the strip shrunk, (length,width) grey uint8
     thumbnail_scale:int=1 # pixels of the strip to one of the thumbnail
     @property
@@ -163,6 +166,8 @@ def add_tiles(self:_Scanner, y, xs, outputs, unknown):
     if outputs.verdicts is not None: clean |= outputs.verdicts=='no_defect'
     scan.clean_tiles += int(clean.sum())
     scan.unknown_tiles += int(unknown.sum())
+    if outputs.verdicts is None: scan.is_judged = False
+    else: scan.check_tiles += [(int(x), int(y)) for x in np.asarray(xs)[outputs.verdicts=='check']]
     self.inspected.append((y, y+scan.layout.tile))
 
 # %% ../../nbs/strip/05_scan.ipynb #scanner-tiles
@@ -175,7 +180,8 @@ def finish(self:_Scanner):
     scan.seconds = time.perf_counter() - self.start
     scan.digest = self.hash.hexdigest()
     seen = self.thumbnail.image()
-    unseen = max(0, -(-scan.strip.length//scan.thumbnail_scale) - len(seen)) # a scan was stopped
+    # rows that a scan which was stopped, or a file that was cut short, did not show
+    unseen = max(0, -(-scan.strip.length//scan.thumbnail_scale) - len(seen))
     scan.thumbnail = np.pad(seen, ((0, unseen), (0, 0)), constant_values=128)
     return scan
 

@@ -47,32 +47,33 @@ class _DepthwiseConvolution(torch.autograd.Function):
     "In bf16, with gradients that are quick on a CPU"
     @staticmethod
     @custom_fwd(device_type='cpu', cast_inputs=torch.bfloat16)
-    def forward(ctx, x, weight, stride, padding):
+    def forward(ctx, x, weight, bias, stride, padding):
         ctx.save_for_backward(x, weight)
         ctx.stride,ctx.padding = stride,padding
-        return F.conv2d(x, weight, None, stride, padding, 1, len(weight))
+        return F.conv2d(x, weight, bias, stride, padding, 1, len(weight))
     @staticmethod
     @torch.autograd.function.once_differentiable
     @custom_bwd(device_type='cpu')
     def backward(ctx, grad):
         x,weight = ctx.saved_tensors
-        of_input = of_weight = None
+        of_input = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             of_input = depthwise_input_gradient(grad, weight, x.shape[2:], ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
             of_weight = conv2d_weight(x.float(), weight.shape, grad.float(), ctx.stride,
                                       ctx.padding, 1, len(weight))
-        return of_input, of_weight, None, None
+        if ctx.needs_input_grad[2]: of_bias = grad.float().sum((0, 2, 3))
+        return of_input, of_weight, of_bias, None, None
 
 # %% ../../nbs/training/12_precision.ipynb #mode
 def _pair(value): return (value,value) if isinstance(value, int) else tuple(value)
 
-def _as_depthwise(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    "(x, weight, bias, stride, padding) of a depthwise convolution that has a quick way; else None"
-    if groups<2 or not groups==x.shape[1]==len(weight) or isinstance(padding, str): return None
+def _as_depthwise(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    "The five first arguments of a depthwise convolution that has a quick way, None of others"
+    if groups<2 or not groups==input.shape[1]==len(weight) or isinstance(padding, str): return None
     stride,padding = _pair(stride),_pair(padding)
     is_known = _pair(dilation)==(1,1) and all(p<k for p,k in zip(padding, weight.shape[2:]))
-    return (x,weight,bias,stride,padding) if is_known and x.ndim==4 else None
+    return (input,weight,bias,stride,padding) if is_known and input.ndim==4 else None
 
 class QuickDepthwise(TorchFunctionMode):
     "Depthwise convolutions in bf16 whose gradients are quick on a CPU"
@@ -81,9 +82,7 @@ class QuickDepthwise(TorchFunctionMode):
         if func is F.conv2d and torch.is_grad_enabled():
             found = _as_depthwise(*args, **(kwargs or {}))
         if found is None: return func(*args, **(kwargs or {}))
-        x,weight,bias,stride,padding = found
-        y = _DepthwiseConvolution.apply(x, weight, stride, padding)
-        return y if bias is None else y + bias.to(y.dtype)[:,None,None]
+        return _DepthwiseConvolution.apply(*found)
 
 # %% ../../nbs/training/12_precision.ipynb #mixed
 @contextmanager

@@ -32,8 +32,8 @@ def _inspect_endpoint(service):
             picture = explained.draw_overlay(.6 if opacity is None else opacity)
         except PAGE_ERRORS as e:
             raise page_error(e) from None
-        record,_ = service.record_answer(prediction, image)
-        warnings = list(prediction.warnings)
+        record,_,fault = service.record_answer(prediction, image)
+        warnings = [*prediction.warnings, *filter(None, [fault])]
         return {'file':os.path.basename(image), **record, 'warnings':warnings},picture
     return inspect
 

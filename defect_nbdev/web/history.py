@@ -23,7 +23,7 @@ from ..monitoring.store import record_of
 from ..monitoring.table_columns import CONTEXT, flatten_record
 from .components import refusal_card
 from .gradio_import import gr
-from .review import NOT_KEPT
+from .review import NOT_KEPT, shown_time
 from .service import AppService
 from .tabs import PAGE_ERRORS, browser_only, page_sentence
 
@@ -38,6 +38,11 @@ class HistorySearch(NamedTuple):
     operator:str=''
     file:str='' # a part of the name
 
+def _instant(text):
+    "A day or a time of this machine's clock as an instant; what is none is the store's to refuse"
+    try: return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError: return text
+
 def _matches(row, search):
     "Does an inspection answer to the fields of a search, whatever its time?"
     wanted = {name:getattr(search, name).strip().lower() for name in CONTEXT}
@@ -49,7 +54,8 @@ def find_answers(self:AppService,
     search:HistorySearch, # what is looked for
 ): # generator of dicts, the oldest first
     "The inspections of the ledger that answer to a search"
-    since,until = search.since.strip() or None,search.until.strip() or None
+    since,until = (_instant(text.strip()) if text.strip() else None
+                   for text in (search.since, search.until))
     for row in self.ledger.inspections(since=since, until=until):
         if _matches(row, search): yield row
 
@@ -73,7 +79,7 @@ class _Group:
     def cells(self):
         often = ', '.join(f'{label} {n}' for label,n in self.labels.most_common(2))
         steel = ', '.join(f'{grade} {n}' for grade,n in self.grades.most_common())
-        return [*self.names, self.first[:16].replace('T', ' '), self.verdicts.total(),
+        return [*self.names, shown_time(self.first), self.verdicts.total(),
                 *(self.verdicts[verdict] for verdict in _COUNTED), self.corrected, often, steel]
 
 def count_groups(
@@ -140,12 +146,15 @@ def report_history(self:AppService,
     return path, f'{count_words(summary.images, "image")}{left}.'
 
 # %% ../../nbs/web/11_history.ipynb #tab
-_FIELDS = {'since':'From (2026-01-31, or with a time)', 'until':'Before', 'coil':'Coil',
-           'line':'Line', 'shift':'Shift', 'operator':'Operator', 'file':'Part of a file name'}
+_FIELDS = {'since':'From (2026-01-31, or with a time; empty: 30 days)', 'until':'Before',
+           'coil':'Coil', 'line':'Line', 'shift':'Shift', 'operator':'Operator',
+           'file':'Part of a file name'}
 
 def _find(service, fields, folder):
     "(status, rows, changes, files) for what was asked"
     search = HistorySearch(*(text or '' for text in fields))
+    if not search.since.strip(): # a ledger of years is not read at every question
+        search = search._replace(since=(datetime.now()-timedelta(days=30)).date().isoformat())
     rows = count_groups(service.find_answers(search))
     changes = '\n'.join(f'- {sentence}' for sentence in service.what_changed())
     path,told = service.report_history(search, folder)

@@ -101,7 +101,7 @@ def make_app(
     mcp:bool=False, # is the page an MCP server too?
     teach=None, # folder of the training desk, '' for the default; None for no such tab
 )->gr.Blocks: # to be mounted by `mount_app`
-    "Inspect, Batch, Strip, Review, Correct, History, About"
+    "Inspect, Batch, Strip, Review, Correct, History, About; Teach, where it is asked for"
     with gr.Blocks(title='Steel surface inspector', analytics_enabled=False,
                    fill_width=True) as app:
         session = gr.State([], time_to_live=3600, delete_callback=_forget)
@@ -136,9 +136,10 @@ def _page_url(request):
 # %% ../../nbs/web/08_page.ipynb #on-load
 def _on_load(service, model):
     "What a visitor sees once the model is there: header, classes, facts, card, example"
-    name = os.path.basename(str(model or 'neu-resnet50'))
     def on_load(request:gr.Request):
-        facts = model_facts(service.inspector, model_card(model))
+        inspector,source = service.inspector,service.source or model # a page may switch
+        name = os.path.basename(str(source or 'neu-resnet50'))
+        facts = model_facts(inspector, model_card(source))
         several = f", mean of {facts['views']} views"*(facts['views']>1)
         header = _header(f"{name}, {len(facts['classes'])} classes{several}")
         classes = gr.Dropdown(choices=facts['classes'])
@@ -223,7 +224,7 @@ def open_app(
     keyfile:str|None=None, # its key
     **options, # for `mount_app`
 ): # gives (address, AppService)
-    "A page while the block runs; everything it stored for its visitors is gone afterwards"
+    "A page while the block runs; its visitors' files are gone afterwards, a ledger stays"
     pages = []
     with _page_workspace(pages) as space:
         service = AppService(load, space, ledger, workers=workers, excel=excel, rules=rules,

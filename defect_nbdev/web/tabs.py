@@ -61,7 +61,7 @@ def sentences()->list: # of {language: sentence}, in all LANGUAGES
     return json.loads(static_text('languages.json'))
 
 def _head_script():
-    "What runs before the page is there: its language, and images from the clipboard"
+    "What runs before the page is there: its language"
     known = (f'const TABLE = {json.dumps(sentences())}, LANGUAGES = {json.dumps(LANGUAGES)};')
     return f"<script>{known}{static_text('translate.js')}</script>"
 
@@ -77,9 +77,9 @@ def browser_only(
     return dict(api_visibility='private', **options)
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-outputs
-def _inspect_outputs(service, session, path, context, name='', id=None):
+def _inspect_outputs(service, session, path, context, name='', id=None, keep=True):
     "Card, viewer, session and button after an answer for a file"
-    response = service.inspect(path, name, id, context)
+    response = service.inspect(path, name, id, context, keep)
     items = [response.item] if response.item else []
     session = items + (session or [])[:SESSION-1]
     return response.card,response.view,session,gr.update(visible=response.item is not None)
@@ -89,7 +89,8 @@ _CONTEXT_LABELS = {'coil':'Coil', 'line':'Line', 'shift':'Shift', 'operator':'Op
 
 def context_fields():
     "Fields that are set once and kept in the browser; (what was said, the event that shows it)"
-    said = gr.BrowserState({name:'' for name in CONTEXT}, storage_key='defect context')
+    said = gr.BrowserState({name:'' for name in CONTEXT}, storage_key='defect context',
+                           secret='defect_nbdev') # or no page could read what another one kept
     with gr.Accordion('Coil, line, shift, operator', open=False, elem_id='context'):
         with gr.Row():
             fields = [gr.Textbox(label=_CONTEXT_LABELS[name], max_length=60, min_width=120,
@@ -105,7 +106,7 @@ def _inspect_example(service, session, number, context):
     with service.workspace.job() as folder:
         path = str(folder/f'drawn {EXAMPLES[number][0]}.png')
         Image.fromarray(example(number)).save(path)
-        return _inspect_outputs(service, session, path, context)
+        return _inspect_outputs(service, session, path, context, keep=False)
 
 # %% ../../nbs/web/06_tabs.ipynb #inspect-inputs
 def _inspect_inputs():
@@ -219,6 +220,7 @@ def _batch_outputs(batch, start):
     if batch.files:
         done = f'Done: {batch.total:,} files, {counts}.'
         if batch.stopped: done = f'Stopped: {batch.done:,} of {batch.total:,} files, {counts}.'
+        if batch.fault: done += f' {batch.fault}'
         bar = _progress(batch.done/batch.total, done)
         return bar,list(map(_batch_row, batch.rows)),batch.pictures,batch.files,batch.items
     share = batch.done/batch.total
@@ -611,7 +613,8 @@ page.predict(steel, label="Inclusion", by="Anna", note="slag", api_name="/correc
 about, checks = page.predict(api_name="/about"), page.predict(api_name="/self_test")'''
 
 # %% ../../nbs/web/06_tabs.ipynb #about-programs
-_API_HINT = '### For programs\nEvery tab is an endpoint with typed parameters. '
+_API_HINT = ('### For programs\nInspecting, batches, strips and corrections are endpoints with '
+             'typed parameters. ')
 _MCP_HINTS = {True:'This page is an MCP server too, at `/gradio_api/mcp/`.',
               False:'With `--mcp` the page is an MCP server too.'}
 

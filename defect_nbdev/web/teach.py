@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil # comes with accelerate
@@ -26,7 +27,7 @@ from ..inference.inspector import load_inspector
 from ..monitoring.table_columns import safe_class
 from .components import refusal_card
 from .gradio_import import gr
-from .service import AppService
+from .service import AppService, make_loader
 from .tabs import PAGE_ERRORS, browser_only, page_sentence
 from .uploads import UploadLimits, unpack
 
@@ -42,6 +43,7 @@ class TrainingDesk:
         self.data,self.log = self.folder/'data',self.folder/'log.txt'
         self.state_file = self.folder/'training.json'
         self._process = None # of this page, to know how it ended
+        self._lock = threading.Lock() # a training begins, or its images change
 
 # %% ../../nbs/web/12_teach.ipynb #take-zip
 def _class_of(name):
@@ -53,15 +55,22 @@ def _class_of(name):
     return safe_class(folders[-1])
 
 @patch
+def _refuse_while_training(self:TrainingDesk):
+    if self.is_training(): raise ValueError('A training reads these images; stop it first.')
+
+@patch
 def _replace_data(self:TrainingDesk, fill):
     "Fill a new folder of images, and let it take the old one's place"
-    if self.is_training(): raise ValueError('A training reads these images; stop it first.')
+    self._refuse_while_training()
     fresh = self.folder/f'data-{secrets.token_hex(4)}'
     fresh.mkdir()
     try:
         fill(fresh)
-        shutil.rmtree(self.data, ignore_errors=True)
-        fresh.rename(self.data)
+        with self._lock:
+            self._refuse_while_training()
+            self._drop_pending() # it began with other images
+            shutil.rmtree(self.data, ignore_errors=True)
+            fresh.rename(self.data)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -120,6 +129,20 @@ def is_training(self:TrainingDesk)->bool:
     return process.status()!=psutil.STATUS_ZOMBIE and process.create_time()==state.get('began')
 
 @patch
+def _pending(self:TrainingDesk):
+    "The folder of a training that began and did not end, None without one"
+    out = Path(self._state().get('out', self.folder/'none'))
+    began = (out/'run.json').is_file() and not (out/'metrics.json').is_file()
+    return out if began else None
+
+@patch
+def _drop_pending(self:TrainingDesk):
+    pending = self._pending()
+    if pending is None: return
+    shutil.rmtree(pending, ignore_errors=True)
+    self.state_file.unlink(missing_ok=True)
+
+@patch
 def models(self:TrainingDesk)->list: # folders, the newest last
     "The models that were trained to the end"
     found = [folder for folder in self.folder.glob('model-*') if (folder/'metrics.json').is_file()]
@@ -148,15 +171,18 @@ def start(self:TrainingDesk,
     **options, # of `defect_train`, such as epochs
 ):
     "Begin a training, or go on with one that was stopped"
-    if self.is_training(): raise ValueError('A training is running already.')
-    if not self.data.is_dir(): raise ValueError('There are no images yet; drop a zip.')
-    out = Path(self._state().get('out', self.folder/'none'))
-    if (out/'last').is_dir() and not (out/'metrics.json').is_file():
-        return self._run(['--resume', str(out)], out, 'a')
-    if weights: options['weights'] = weights
-    out = self._next_model()
-    spelled = [text for name,value in options.items() for text in (f'--{name}', str(value))]
-    self._run([str(self.data), '--out', str(out), *spelled], out, 'w')
+    if weights and Path(weights).is_file():
+        raise ValueError(f'{Path(weights).name} was exported and cannot learn; start the page '
+                         'with the folder of its model.')
+    with self._lock:
+        if self.is_training(): raise ValueError('A training is running already.')
+        if not self.data.is_dir(): raise ValueError('There are no images yet; drop a zip.')
+        pending = self._pending()
+        if pending: return self._run(['--resume', str(pending)], pending, 'a')
+        if weights: options['weights'] = weights
+        out = self._next_model()
+        spelled = [text for name,value in options.items() for text in (f'--{name}', str(value))]
+        self._run([str(self.data), '--out', str(out), *spelled], out, 'w')
 
 @patch
 def stop(self:TrainingDesk):
@@ -205,7 +231,7 @@ def compare_models(
     most:int=40, # pictures
 )->list: # for each picture the values of COMPARED
     "Both models on the same pictures"
-    new,rows = load_inspector(str(folder)),[]
+    new,rows = load_inspector(str(folder), views=service.inspector.views),[]
     for row in service.ledger.inspections(limit=most, newest=True):
         try: image = service.ledger.load_image(row)
         except ValueError: continue # the picture is gone
@@ -295,8 +321,10 @@ def _connect_switch(desk, service, places):
     compare,use,back,table,message = places
     def on_compare(): return compare_models(service, _newest(desk)),''
     def on_use():
-        service.switch_model(lambda: load_inspector(str(_newest(desk))))
-        return f'<p role="status">{_newest(desk).name} is in use now.</p>'
+        folder = _newest(desk)
+        load,_ = make_loader(str(folder), views=service.inspector.views)
+        service.switch_model(load, str(folder))
+        return f'<p role="status">{folder.name} is in use now.</p>'
     def on_back():
         service.switch_back()
         return '<p role="status">The former model is in use again.</p>'

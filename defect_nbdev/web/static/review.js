@@ -4,9 +4,22 @@
 const root = element.querySelector('.review');
 const NO_DEFECT = 'no defect', PREFETCHED = 4;
 const queue = {items: [], classes: [], titles: {}, signs: {}, filters: {}, item: null, saved: []};
-const shown = {view: null, name: null, boxes: [], drawn: false, selected: -1};
+const EMPTY = {item: null, view: null, name: null, boxes: [], drawn: false, selected: -1};
+const shown = {...EMPTY};
 const ways = {evidence: true, boxes: true, drawing: false, original: false};
 const fetched = new Map(), parts = {};
+const ask = async (name, data) => {
+  try { return await server[name](data); }
+  catch (error) { return {problem: 'The page does not answer. Is it still running?'}; }
+};
+// What is redrawn keeps the focus of somebody who goes by the Tab key.
+const redraw = (place, fill) => {
+  const active = document.activeElement, key = active && active.dataset.key;
+  const byKey = key && place.contains(active) && active.matches(':focus-visible');
+  place.replaceChildren();
+  fill();
+  if (byKey) [...place.querySelectorAll('button')].find(b => b.dataset.key == key)?.focus();
+};
 
 // --- the list -------------------------------------------------------------------------------
 const FILTERS = {
@@ -17,8 +30,7 @@ const passes = (item, except) => Object.entries(queue.filters).every(
 const listed = () => queue.items.filter(item => passes(item));
 const open = items => items.filter(item => item.corrected === null);
 
-const drawChips = () => {
-  parts.chips.replaceChildren();
+const drawChips = () => redraw(parts.chips, () => {
   for (const [kind, valueOf] of Object.entries(FILTERS)) {
     const counts = new Map();
     for (const item of queue.items.filter(item => passes(item, kind))) {
@@ -30,6 +42,7 @@ const drawChips = () => {
       const words = kind == 'verdict' ? queue.titles[value] : value;
       const chip = make('button', 'chip', group, `${words} ${n}`);
       chip.type = 'button';
+      chip.dataset.key = `${kind} ${value}`;
       chip.setAttribute('aria-pressed', queue.filters[kind] == value);
       chip.addEventListener('click', () => {
         if (queue.filters[kind] == value) delete queue.filters[kind];
@@ -40,28 +53,29 @@ const drawChips = () => {
       });
     }
   }
-};
+});
 const drawList = () => {
   drawChips();
   const items = listed();
   parts.left.textContent = `${open(items).length} of ${items.length} left`;
-  parts.list.replaceChildren();
   let current = null;
-  for (const item of items) {
-    const button = make('button', `item ${item.kind}`, make('li', '', parts.list));
-    button.type = 'button';
-    make('span', 'sign', button, item.corrected === null ? queue.signs[item.verdict] : '●');
-    make('span', 'name', button, item.name);
-    const said = item.verdict == 'unrecognised' ? queue.titles[item.verdict] : item.named;
-    make('span', 'said', button, item.corrected === null ? said : item.corrected);
-    if (item.corrected !== null) button.classList.add('done');
-    if (item == queue.item) {
-      button.setAttribute('aria-current', 'true');
-      current = button;
-    }
-    button.addEventListener('click', () => openItem(item));
-  }
-  if (current) keepInSight(current.parentElement);
+  redraw(parts.list, () => { for (const item of items) current = makeItem(item) || current; });
+  if (current) keepInSight(current);
+};
+const makeItem = item => {
+  const place = make('li', '', parts.list), button = make('button', `item ${item.kind}`, place);
+  button.type = 'button';
+  button.dataset.key = item.id;
+  const isOpen = item.corrected === null;
+  make('span', 'sign', button, isOpen ? queue.signs[item.verdict] : '●');
+  make('span', 'name', button, item.name);
+  const said = item.verdict == 'unrecognised' ? queue.titles[item.verdict] : item.named;
+  make('span', 'said', button, isOpen ? said : item.corrected);
+  button.classList.toggle('done', !isOpen);
+  button.addEventListener('click', () => openItem(item));
+  if (item != queue.item) return null;
+  button.setAttribute('aria-current', 'true');
+  return place;
 };
 // Scrolls the list alone: on a phone it lies below the picture, which must not move.
 const keepInSight = node => {
@@ -74,19 +88,24 @@ const keepInSight = node => {
 // --- one answer -----------------------------------------------------------------------------
 const fetchItem = item => {
   if (!fetched.has(item.id)) {
-    fetched.set(item.id, server.open_item(item.id));
+    fetched.set(item.id, ask('open_item', item.id).then(view => {
+      if (view.problem) fetched.delete(item.id); // it may be there the next time
+      return view;
+    }));
     if (fetched.size > PREFETCHED) fetched.delete(fetched.keys().next().value);
   }
   return fetched.get(item.id);
 };
 const openItem = async item => {
   queue.item = item || null;
+  Object.assign(shown, EMPTY); // nothing can be said of a picture that is not there yet
+  parts.note.value = '';
+  drawNames();
   drawList();
   if (!item) return drawNothing();
   const view = await fetchItem(item);
   if (queue.item != item) return; // somebody has gone on meanwhile
-  Object.assign(shown, {view, name: null, boxes: (view.boxes || []).map(box => [...box]),
-                        drawn: false, selected: -1});
+  Object.assign(shown, {item, view, boxes: (view.boxes || []).map(box => [...box])});
   if (item.corrected !== null) shown.name = item.corrected;
   else if (item.verdict == 'certain') shown.name = item.label;
   else if (item.verdict == 'no_defect') shown.name = NO_DEFECT;
@@ -131,21 +150,25 @@ const drawAnswer = () => {
 const names = () => [...queue.classes, NO_DEFECT];
 const keyOf = i => i == queue.classes.length ? '0' : i < 9 ? String(i + 1) : '';
 const drawNames = () => {
-  parts.names.replaceChildren();
-  names().forEach((name, i) => {
+  redraw(parts.names, () => names().forEach((name, i) => {
     const button = make('button', 'choose', parts.names);
     button.type = 'button';
     make('kbd', '', button, keyOf(i));
     make('span', '', button, name);
     button.setAttribute('aria-pressed', shown.name == name);
+    button.dataset.key = name;
     button.addEventListener('click', () => choose(name));
-  });
+  }));
   parts.confirm.textContent = shown.name ? `Confirm: ${shown.name}` : 'Choose a name first';
   parts.confirm.disabled = !shown.name;
 };
 const choose = name => {
+  if (!shown.view) return;
   shown.name = name;
-  if (shown.selected >= 0 && name != NO_DEFECT) shown.boxes[shown.selected][0] = name;
+  if (shown.selected >= 0 && name != NO_DEFECT) {
+    shown.boxes[shown.selected][0] = name;
+    shown.drawn = true;
+  }
   drawNames();
   drawLayers();
 };
@@ -153,13 +176,15 @@ const choose = name => {
 // --- confirm and undo -----------------------------------------------------------------------
 const confirmName = async () => {
   const {item} = queue;
-  if (!item || !shown.view) return;
+  if (!item || shown.item != item || queue.saving) return;
   if (!shown.name) return say('Choose a name first: the keys stand beside the names.');
   const boxes = shown.drawn ? shown.boxes : null, label = shown.name, note = parts.note.value;
-  const told = await server.save_item({id: item.id, label, note, boxes, by: parts.by.value});
+  queue.saving = true;
+  const told = await ask('save_item', {id: item.id, label, note, boxes, by: parts.by.value});
+  queue.saving = false;
   if (told.problem) return say(told.problem);
   Object.assign(item, {corrected: told.label, note});
-  queue.saved.push(item);
+  queue.saved.push({item, correction: told.correction});
   fetched.delete(item.id);
   const left = open(listed());
   say(`${item.name}: ${told.label}. ${left.length} left.`);
@@ -167,11 +192,12 @@ const confirmName = async () => {
   openItem(items.slice(at + 1).find(other => other.corrected === null) || left[0] || item);
 };
 const undo = async () => {
-  const item = queue.saved.pop();
-  if (!item) return say('There is nothing to undo.');
-  const told = await server.undo_item(item.id);
+  const last = queue.saved.pop();
+  if (!last) return say('There is nothing to undo.');
+  const {item, correction} = last;
+  const told = await ask('undo_item', {id: item.id, correction});
   if (told.problem) return say(told.problem);
-  Object.assign(item, {corrected: told.label, note: ''});
+  Object.assign(item, {corrected: told.label, note: told.note || ''});
   fetched.delete(item.id);
   say(`${item.name}: undone.`);
   openItem(item);
@@ -255,7 +281,7 @@ const beginGesture = event => {
   if (ways.drawing) {
     const name = shown.name && shown.name != NO_DEFECT ? shown.name : shown.view.label;
     shown.boxes.push([name, x, y, x, y]);
-    return {kind: 'draw', box: shown.boxes.length - 1, from: [x, y], name};
+    return {kind: 'draw', box: shown.boxes.length - 1, from: [x, y], name, isNew: true};
   }
   if (box !== undefined) {
     shown.selected = +box;
@@ -312,7 +338,12 @@ const connectStage = () => {
     event.preventDefault();
     stage.setPointerCapture(event.pointerId);
     touches.set(event.pointerId, {x: event.clientX, y: event.clientY});
-    gesture = touches.size == 1 ? beginGesture(event) : {kind: 'pinch', last: spread()};
+    if (touches.size == 1) gesture = beginGesture(event);
+    else {
+      if (gesture && gesture.isNew) shown.boxes.splice(gesture.box, 1); // it was no box
+      shown.selected = -1;
+      gesture = {kind: 'pinch', last: spread()};
+    }
     drawLayers();
   });
   stage.addEventListener('pointermove', event => {
@@ -339,6 +370,12 @@ const KEYS = {
 };
 const step = by => { const item = neighbour(by); if (item) openItem(item); };
 const isTyping = target => target.matches('input, textarea, select, [contenteditable=true]');
+// Enter and the arrows belong to a button that somebody reached by the Tab key; one that was only
+// clicked keeps the focus, and no claim to them.
+let goesByTab = false;
+const noteTab = event => { goesByTab = event.type == 'keydown' && (event.key == 'Tab' || goesByTab); };
+const hasOwnKeys = target =>
+  goesByTab && target.closest('button, a, summary, [role=tab], [role=button]');
 const onKey = event => {
   if (!root.isConnected) return document.removeEventListener('keydown', onKey);
   if (root.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -349,7 +386,9 @@ const onKey = event => {
   const name = names().find((_, i) => keyOf(i) == event.key && event.key);
   const act = name ? () => choose(name) : KEYS[event.key];
   if (event.key == 'o' && !event.repeat) { ways.original = true; drawLayers(); }
-  if (!act) return;
+  const isArrow = event.key.startsWith('Arrow');
+  if (!act || (event.repeat && !isArrow)) return;
+  if ((event.key == 'Enter' || isArrow) && hasOwnKeys(event.target)) return;
   event.preventDefault();
   act();
 };
@@ -422,8 +461,8 @@ const layOut = () => {
   connectStage();
 };
 const load = async () => {
-  const told = await server.list_items(null);
-  Object.assign(queue, told, {saved: [], filters: {}});
+  const told = await ask('list_items', null);
+  Object.assign(queue, {items: []}, told, {saved: [], filters: {}});
   fetched.clear();
   parts.empty.textContent = told.problem || 'No answer waits here. Inspect an image, a batch, '
     + 'or let defect_inspect write to the same ledger.';
@@ -431,6 +470,7 @@ const load = async () => {
 };
 layOut();
 drawNothing();
+for (const kind of ['keydown', 'pointerdown']) document.addEventListener(kind, noteTab, true);
 document.addEventListener('keydown', onKey);
 document.addEventListener('keyup', onKeyUp);
 watch('value', load);

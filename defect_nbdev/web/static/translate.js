@@ -1,23 +1,25 @@
 // Shows the page in the visitor's language. The page is written in English; every text that comes
 // to stand on it, and every label for screen readers, is looked up in one table of sentences, whose
-// {0} and {1} stand for parts. What the table does not have stays English: names of files, numbers,
-// code. `TABLE` and `LANGUAGES` come before this script.
+// {0} and {1} stand for parts, {0#} for a number. What the table does not have stays English: names
+// of files, numbers, code. `TABLE` and `LANGUAGES` come before this script.
 const translator = (() => {
   const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
   const SKIPPED = 'script, style, code, pre, textarea, #about-facts, #about-card, #client, '
-    + '#language';
+    + '#language, .review .name, .items .name, [role=option], '
+    + '#batch-table [data-testid$="-0"], #history-table [data-testid$="-0"]';
+  const NUMBER = '(<?[\\s\\u00a0]?\\d[\\d.,]*(?:[\\s\\u00a0]%)?)';
   const sources = new WeakMap(); // text node or element -> {English by attribute, what is shown}
   let language = 'en', exact = new Map(), patterns = [];
 
   const escaped = text => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
   const patternOf = english => {
-    const order = [], parts = english.split(/\{(\d)\}/);
+    const order = [], parts = english.split(/\{(\d#?)\}/);
     const regex = parts.map((part, i) => {
       if (i % 2 == 0) return escaped(part).replace(/ /g, '[\\s\\u00a0]');
-      order.push(part);
-      return '(.+?)';
+      order.push(part[0]);
+      return part.endsWith('#') ? NUMBER : '(.+?)';
     }).join('');
-    const fixed = parts.filter((_, i) => i % 2 == 0).join('').length;
+    const fixed = parts.filter((_, i) => i % 2 == 0).join('').replace(/[^a-z]/gi, '').length;
     return {regex: new RegExp(`^${regex}$`, 's'), order, fixed};
   };
   const prepare = () => {
@@ -37,12 +39,13 @@ const translator = (() => {
     return text.replace(/[.,]/g, sign => sign == '.' ? ',' : '.');
   };
   const ofPattern = text => {
-    for (const {regex, order, to} of patterns) {
+    for (const {regex, order, fixed, to} of patterns) {
       const found = regex.exec(text);
       if (!found) continue;
-      const parts = {};
-      order.forEach((name, i) => { parts[name] = translate(found[i + 1]) ?? found[i + 1]; });
-      return to.replace(/\{(\d)\}/g, (_, name) => parts[name]);
+      const parts = {}, known = found.slice(1).map(translate);
+      if (!fixed && !known.some(part => part !== null)) continue; // only signs, and nothing known
+      order.forEach((name, i) => { parts[name] = known[i] ?? found[i + 1]; });
+      return to.replace(/\{(\d)#?\}/g, (_, name) => parts[name]);
     }
     return null;
   };
@@ -52,19 +55,20 @@ const translator = (() => {
     const name = found && exact.get(found[1]);
     return name ? name + found[2] + (ofNumber(found[3]) ?? found[3]) : null;
   };
-  // A list, or several sentences: each by itself, if any of them is known.
-  const ofParts = (text, between, glue) => {
+  // A list, or several sentences: each by itself, if so many of them are known.
+  const ofParts = (text, between, glue, enough) => {
     const parts = text.split(between);
     if (parts.length == 1) return null;
     const found = parts.map(translate);
-    if (!found.some(part => part !== null)) return null;
+    if (!found[enough](part => part !== null)) return null;
     return found.map((part, i) => part ?? parts[i]).join(glue);
   };
   const translate = text => {
     const plain = text.replace(/\u00a0/g, ' ');
-    return exact.get(plain) ?? ofNumber(text) ?? ofPattern(text) ?? ofCount(text)
-      ?? ofParts(text, /(?<=[.!?]) /, ' ') ?? ofParts(text, /; /, '; ')
-      ?? ofParts(text, /, /, ', ');
+    return exact.get(plain) ?? ofNumber(text) ?? ofCount(text)
+      ?? ofParts(text, /, /, ', ', 'every') ?? ofPattern(text)
+      ?? ofParts(text, /(?<=[.!?]) /, ' ', 'some') ?? ofParts(text, /; /, '; ', 'some')
+      ?? ofParts(text, /, /, ', ', 'some');
   };
   const shownFor = english => {
     const [, before, core, after] = /^(\s*)(.*?)(\s*)$/s.exec(english);
