@@ -32,10 +32,10 @@ class HistorySearch(NamedTuple):
     "What a visitor looks for; empty for anything"
     since:str='' # a day or a time, such as 2026-01-31 or 2026-01-31T06:00
     until:str='' # before that day or time
-    coil:str=''
-    line:str=''
-    shift:str=''
-    operator:str=''
+    coil:str='' # its number
+    line:str='' # where it ran
+    shift:str='' # in which it was inspected
+    operator:str='' # who inspected it
     file:str='' # a part of the name
 
 def _instant(text):
