@@ -312,7 +312,7 @@ def grade(self:Rules,
     to_check=(), # sentences about what a person has to look at first
 )->Disposition:
     "The worst grade that a defect leads to"
-    defects = [defect for defect in defects if defect.label not in self.clean]
+    defects = [d for d in defects if d.label not in self.clean or d.verdict=='unrecognised']
     reasons = [(self.to_check, sentence) for sentence in to_check]
     free = {id(d):d for d in defects if d.verdict=='certain'} # to which no rule applies
     for rule in self.rules:

@@ -591,24 +591,26 @@ def correct(self:InspectionStore,
     return label
 
 # %% ../../nbs/monitoring/01_store.ipynb #undo
+_LATEST_OF = 'SELECT max(id) FROM corrections WHERE inspection = ?'
+
 @patch
 def undo_correction(self:InspectionStore,
     id:int, # of the inspection
     correction:int|None=None, # the number of the one that is meant; None: whichever is the latest
 )->bool: # was there one?
     "Forget the latest correction of an inspection: a slip of the hand leaves no trace"
-    latest = 'SELECT max(id) FROM corrections WHERE inspection = ?'
     with self._writing() as db:
-        if correction is not None and db.execute(latest, (id,)).fetchone()[0]!=correction:
+        latest, = db.execute(_LATEST_OF, (id,)).fetchone()
+        if correction not in (None, latest):
             raise ValueError('Somebody has said something else meanwhile; open it again.')
-        return bool(db.execute(f'DELETE FROM corrections WHERE id = ({latest})', (id,)).rowcount)
+        return bool(db.execute('DELETE FROM corrections WHERE id = ?', (latest,)).rowcount)
 
 @patch
 def latest_correction(self:InspectionStore,
     id:int, # of the inspection
 )->int|None: # None without one
     "The number of the latest correction of an inspection"
-    (number,), = self.query('SELECT max(id) FROM corrections WHERE inspection = ?', (id,))
+    (number,), = self.query(_LATEST_OF, (id,))
     return number
 
 # %% ../../nbs/monitoring/01_store.ipynb #corrections

@@ -27,7 +27,7 @@ from ..inference.inspector import load_inspector
 from .defects import check_scale
 from .map import strip_map, write_defects
 from .reader import open_strip
-from .repeats import describe_repeat, find_repeats
+from .repeats import describe_repeat
 from .scan import Scan, default_peak, fit_thresholds, scan_strip
 
 # %% ../../nbs/strip/07_command.ipynb #summary
@@ -48,7 +48,7 @@ def summarise_scan(
         cut_off_at_white=strip.is_cut_off, mm_per_px=mm_per_px, **size,
         **scan.layout._asdict(), cut=scan.cut, peaks=scan.thresholds, tiles=scan.tiles,
         clean_tiles=scan.clean_tiles, unknown_tiles=scan.unknown_tiles, defects=scan.count(),
-        repeats=[repeat._asdict() for repeat in find_repeats(scan.defects)],
+        repeats=[repeat._asdict() for repeat in scan.repeats],
         **spans, pixels_sha256=scan.digest, seconds=round(scan.seconds, 2))
 
 # %% ../../nbs/strip/07_command.ipynb #save-scan
@@ -114,7 +114,7 @@ def _describe_scan(scan, mm_per_px, knows_clean):
     found = ', '.join(f'{label} {n}' for label,n in scan.count().items() if n)
     plural = 's'*(len(scan.defects)!=1)
     yield f'{len(scan.defects)} defect{plural}' + (f': {found}' if found else '')
-    for repeat in find_repeats(scan.defects): yield describe_repeat(repeat, mm_per_px)
+    for repeat in scan.repeats: yield describe_repeat(repeat, mm_per_px)
 
 # %% ../../nbs/strip/07_command.ipynb #reference
 def _fit_reference(engine, reference, mm_per_px, per_m2, least, options):

@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import attrgetter
 
 import cv2
@@ -21,6 +22,7 @@ from ..inference.engines import Engine
 from .defects import CellGrid, DefectTracker, PieceJoiner, check_scale
 from .defects import merge_overlapping, tile_pieces
 from .reader import Strip
+from .repeats import find_repeats
 from .tiles import TileLayout, cut_tiles, plan_tiles, prefetch
 
 # %% ../../nbs/strip/05_scan.ipynb #shrunk
@@ -71,6 +73,10 @@ class Scan:
     digest:str='' # SHA-256 of the rows as read, 8 bits, from head to tail
     thumbnail:np.ndarray|None=None # the strip shrunk, (length,width) grey uint8
     thumbnail_scale:int=1 # pixels of the strip to one of the thumbnail
+    @cached_property
+    def repeats(self)->list: # of `Repeat`; of a scan that is complete
+        "Marks that come back at one distance"
+        return find_repeats(self.defects)
     @property
     def missed_rows(self)->int:
         "Rows that were not inspected"

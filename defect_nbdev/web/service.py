@@ -47,7 +47,7 @@ from ..monitoring.table_columns import COLUMN_TYPES, CONTEXT, columns, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import grade_scan, save_scan
 from ..strip.reader import open_strip
-from ..strip.repeats import describe_repeat, find_repeats
+from ..strip.repeats import describe_repeat
 from ..strip.scan import default_peak, fit_thresholds, scan_strip
 from .components import refusal_card, strip_view, verdict_card, viewer_data
 from .lines import StopSignals, WaitingLine, wait_turn
@@ -503,7 +503,7 @@ def _describe_scan(scan, mm, knows_clean):
               f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')
     judged = percent((strip.length-missed)/strip.length)
     gaps = f'{judged} was judged; {missed:,} rows could not be inspected.' if missed else ''
-    repeats = (describe_repeat(repeat, mm) for repeat in find_repeats(scan.defects))
+    repeats = (describe_repeat(repeat, mm) for repeat in scan.repeats)
     return ' '.join(filter(None, (counts, gaps, *repeats, '' if knows_clean else _NO_CLEAN)))
 
 # %% ../../nbs/web/04_service.ipynb #strip-scan

@@ -302,14 +302,17 @@ def _connect_training(desk, service, model, buttons, shown, message):
     def on_stop():
         desk.stop()
         return ''
-    def on_tick():
+    def on_tick(before):
         picture = next((str(folder/'curves.png') for folder in reversed(desk.models())), None)
+        now = desk.describe(),'\n'.join(desk.log_lines()),picture
+        if now==before: return (gr.skip(),)*4
         shows = gr.Image(picture, visible=True) if picture else gr.skip()
-        return desk.describe(),'\n'.join(desk.log_lines()),shows
+        return *now[:2],shows,now
     options = browser_only(queue=False)
     start.click(_guarded(on_start), None, [message], **options)
     stop.click(_guarded(on_stop), None, [message], **options)
-    gr.Timer(2).tick(on_tick, None, list(shown), show_progress='hidden', **options)
+    known = gr.State(None, time_to_live=3600) # what stands there, which is not sent again
+    gr.Timer(2).tick(on_tick, [known], [*shown, known], show_progress='hidden', **options)
 
 # %% ../../nbs/web/12_teach.ipynb #switch-events
 def _newest(desk):
