@@ -170,7 +170,8 @@ def _find(service, fields, folder):
     rows = count_groups(service.find_answers(search), groups) # both in one reading
     path,told = service.report_history(rows, search.title(), folder)
     changes = '\n'.join(f'- {sentence}' for sentence in service.what_changed())
-    return told,group_table(groups),f'### Today, beside the seven days before\n{changes}',[str(path)]
+    heading = '### Today, beside the seven days before'
+    return told,group_table(groups),f'{heading}\n{changes}',[str(path)]
 
 def history_tab(
     service:AppService, # what answers
