@@ -157,9 +157,9 @@ def report_history(self:AppService,
     return path, f'{count_words(summary.images, "image")}{left}.'
 
 # %% ../../nbs/web/11_history.ipynb #tab
-_FIELDS = {'since':'From (2026-01-31, or with a time; empty: 30 days)', 'until':'Before',
-           'coil':'Coil', 'line':'Line', 'shift':'Shift', 'operator':'Operator',
-           'file':'Part of a file name'}
+_FIELDS = {'since':'From', 'until':'Before', 'coil':'Coil', 'line':'Line', 'shift':'Shift',
+           'operator':'Operator', 'file':'Part of a file name'}
+_HINTS = {'since':'30 days ago', 'until':'2026-01-31 06:00'}
 
 def _find(service, fields, folder):
     "(status, rows, changes, files) for what was asked"
@@ -170,23 +170,27 @@ def _find(service, fields, folder):
     rows = count_groups(service.find_answers(search), groups) # both in one reading
     path,told = service.report_history(rows, search.title(), folder)
     changes = '\n'.join(f'- {sentence}' for sentence in service.what_changed())
-    heading = '### Today, beside the seven days before'
-    return told,group_table(groups),f'{heading}\n{changes}',[str(path)]
+    heading = '## Today, beside the seven days before'
+    table = gr.Dataframe(group_table(groups), visible=True)
+    report = gr.File([str(path)], visible=True)
+    return told,table,f'{heading}\n{changes}',report
 
 def history_tab(
     service:AppService, # what answers
 ):
     "Search, counts, what changed, and a report"
     with gr.Row():
-        fields = [gr.Textbox(label=label, elem_id=f'history-{name}', min_width=140)
+        fields = [gr.Textbox(label=label, placeholder=_HINTS.get(name), min_width=140,
+                             elem_id=f'history-{name}')
                   for name,label in _FIELDS.items()]
     find = gr.Button('Find', variant='primary', elem_id='history-find')
     status = gr.HTML('', elem_id='history-status')
     table = gr.Dataframe(headers=list(COUNT_COLUMNS), type='array', interactive=False,
-                         label='By coil and shift', max_height=420, elem_id='history-table')
+                         label='By coil and shift', max_height=420, visible=False,
+                         elem_id='history-table')
     changes = gr.Markdown(elem_id='history-changes')
     report = gr.File(label='Report, to print or to send', interactive=False,
-                     file_count='multiple', elem_id='history-report')
+                     file_count='multiple', visible=False, elem_id='history-report')
     def on_find(*texts):
         if not service.keeps_all: return refusal_card(NOT_KEPT),*(gr.skip(),)*3
         folder = service.workspace.served/secrets.token_hex(16)

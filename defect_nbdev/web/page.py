@@ -23,7 +23,7 @@ from .history import history_tab
 from .server import Guard, password_check, serve_app
 from .review import review_tab
 from .service import AppService, model_facts
-from .tabs import CLIENT_EXAMPLE, LANGUAGES, PAGE_CSS, PAGE_HEAD
+from .tabs import LANGUAGES, PAGE_CSS, PAGE_HEAD, client_example
 from .tabs import about_tab, batch_tab
 from .tabs import browser_only, context_fields, correct_tab, inspect_tab
 from .tabs import model_card, model_table
@@ -143,7 +143,7 @@ def _on_load(service, model):
         several = f", mean of {facts['views']} views"*(facts['views']>1)
         header = _header(f"{name}, {len(facts['classes'])} classes{several}")
         classes = gr.Dropdown(choices=facts['classes'])
-        example = CLIENT_EXAMPLE.replace('{url}', _page_url(request))
+        example = client_example(_page_url(request))
         return header,classes,model_table(facts),facts['card'],example
     return on_load
 

@@ -440,7 +440,7 @@ const layOut = () => {
   make('span', 'hint', tools, 'O held: original. Wheel or pinch: zoom. Del: strike out a box.');
   const side = make('div', 'side', parts.body);
   parts.card = make('div', 'said', side);
-  parts.title = make('h3', '', parts.card);
+  parts.title = make('h2', '', parts.card);
   parts.sure = make('p', 'sure', parts.card);
   parts.reason = make('p', '', parts.card);
   parts.steel = make('p', '', parts.card);

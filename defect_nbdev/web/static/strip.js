@@ -30,7 +30,7 @@ const drawRuler = (svg, view, line) => {
 const drawDefect = (svg, view, line, defect, choose) => {
   const rect = drawBox(svg, line, defect.box, {
     class: 'defect', stroke: defect.colour, tabindex: 0, role: 'button',
-    'data-n': defect.n, 'aria-label': `${defect.n} ${defect.label}`,
+    'data-n': defect.n, 'aria-label': `${defect.label} ${defect.n}`,
   });
   const number = makeSvg('text', svg, {
     x: Math.max(defect.box[0], line.a) - line.a, y: Math.max(defect.box[1], 16*view.pixel),
@@ -81,7 +81,7 @@ const showDefect = (root, panel, defect) => {
     outline.classList.toggle('chosen', outline.dataset.n == defect.n);
   if (defect.crop) drawCrop(panel, defect);
   const text = make('div', '', panel);
-  const title = make('h3', '', text, `${defect.n} · ${defect.label}`);
+  const title = make('h2', '', text, `${defect.n} · ${defect.label}`);
   title.tabIndex = -1;
   for (const line of defect.facts) make('p', '', text, line);
 };

@@ -132,15 +132,20 @@ const translator = (() => {
   };
   if (document.body) start();
   else document.addEventListener('DOMContentLoaded', start);
-  // For the tests: what stands on the page in English although another language was asked for.
+  // For the tests: what stands on the page, or is said of it to a screen reader, in English
+  // although another language was asked for.
   const untranslated = () => {
     const found = new Set();
-    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
-      const text = node.data.trim();
-      const english = sources.get(node)?.text?.english.trim();
-      if (english !== text || isSkipped(node) || !/[a-z]{2}/i.test(text)) continue;
+    const check = (node, key, text) => {
+      const english = sources.get(node)?.[key]?.english.trim();
+      if (english !== text || isSkipped(node) || !/[a-z]{2}/i.test(text)) return;
       if (translate(text) === null) found.add(text); // some words are the same in both languages
+    };
+    const walker = document.createTreeWalker(document.body,
+                                             NodeFilter.SHOW_TEXT | NodeFilter.SHOW_ELEMENT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (node.nodeType == 3) check(node, 'text', node.data.trim());
+      else for (const name of ATTRIBUTES) check(node, name, (node.getAttribute(name) || '').trim());
     }
     return [...found];
   };

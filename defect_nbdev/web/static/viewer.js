@@ -57,7 +57,7 @@ const describe = item => {
   return `${item.name}: ${percent(item.area)} of the image in ${places}`;
 };
 const makeClasses = (root, view, stage) => {
-  make('h3', '', root, 'Probability of each class');
+  make('h2', '', root, 'Probability of each class');
   make('p', 'quiet', root, 'Choose a class to see where the evidence for it is.');
   const list = make('div', 'bars', root), summary = make('p', 'summary', root), buttons = [];
   const show = chosen => {
