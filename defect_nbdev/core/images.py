@@ -348,11 +348,22 @@ def _from_tiff(file, name, max_pixels, number):
 
 # %% ../../nbs/core/03_images.ipynb #from-bytes
 _MAGIC = {'JPEG':b'\xff\xd8\xff', 'PNG':b'\x89PNG', 'BMP':b'BM'}
+_OTHER_FILES = {'it is a PDF':b'%PDF', 'it is a zip archive or an Office document':b'PK\x03\x04',
+                'it is a Radiance HDR picture':b'#?RADIANCE'}
+
+def _tell_kind(data):
+    "What a file is that is none of the images"
+    for told,magic in _OTHER_FILES.items():
+        if data.startswith(magic): return told
+    try: text = data[:512].decode('utf-8', 'strict' if len(data)<=512 else 'ignore')
+    except UnicodeDecodeError: return 'it is of no known kind'
+    is_text = all(letter.isprintable() or letter.isspace() for letter in text)
+    return 'it is text' if is_text else 'it is of no known kind'
 
 def _refuse_unknown(data, name):
     for kind,magic in _MAGIC.items():
         if data.startswith(magic): _refuse_damaged(name, kind, 'its header cannot be read')
-    raise BadImage(f'{name}: not an image that can be read (it starts with {data[:8]!r}).')
+    raise BadImage(f'{name}: not an image that can be read ({_tell_kind(data)}).')
 
 # %% ../../nbs/core/03_images.ipynb #decode-whole
 def _decode_whole(image, data, name, max_pixels):

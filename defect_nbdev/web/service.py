@@ -713,7 +713,7 @@ def self_tests(
     start = time.perf_counter()
     answer = inspector(image)
     seconds = time.perf_counter()-start
-    golden = CheckResult('the golden image gets the answer it came with',
+    golden = CheckResult("the model's own test image gets the answer it came with",
                          *_check_golden(inspector))
     speed = CheckResult('an answer takes', seconds<60, f'{seconds*1e3:.0f} ms')
     return [*_check_repeats(inspector, image, other, answer), *_check_numbers(answer),
