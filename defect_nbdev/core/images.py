@@ -355,8 +355,10 @@ def _tell_kind(data):
     "What a file is that is none of the images"
     for told,magic in _OTHER_FILES.items():
         if data.startswith(magic): return told
-    try: text = data[:512].decode('utf-8', 'strict' if len(data)<=512 else 'ignore')
-    except UnicodeDecodeError: return 'it is of no known kind'
+    head = data[:512]
+    try: text = head.decode()
+    except UnicodeDecodeError as e: # the last letter may have been cut
+        text = head[:e.start].decode() if e.start>len(head)-4 else '\0'
     is_text = all(letter.isprintable() or letter.isspace() for letter in text)
     return 'it is text' if is_text else 'it is of no known kind'
 
