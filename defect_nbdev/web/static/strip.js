@@ -75,6 +75,19 @@ const drawCrop = (panel, {crop, at: [x, y, side], box: [x0, y0, x1, y1], colour}
   const place = {x: x0 - x, y: y0 - y, width: x1 - x0, height: y1 - y0};
   makeSvg('rect', svg, {...place, class: 'defect', stroke: colour});
 };
+// The table of defects is Gradio's; its first column has the number.
+const tableRows = () => [...document.querySelectorAll('#strip-table tr, #strip-table [role=row]')];
+const rowNumber = row => {
+  const cell = row.querySelector('td, [role=gridcell]');
+  return cell ? parseInt(cell.textContent, 10) : NaN;
+};
+const markRow = defect => {
+  for (const row of tableRows()) {
+    const isChosen = rowNumber(row) == defect.n;
+    row.classList.toggle('chosen-row', isChosen);
+    if (isChosen) row.scrollIntoView({block: 'nearest'});
+  }
+};
 const showDefect = (root, panel, defect) => {
   panel.replaceChildren();
   for (const outline of root.querySelectorAll('.defect'))
@@ -97,7 +110,7 @@ const makeLegend = (root, view, onChange) => {
     input.setAttribute('aria-label', `least certainty of ${label}`);
     const update = () => {
       const least = input.value/100, from = `, from ${percent(least)} on`;
-      for (const defect of own) defect.hidden = defect.p < least;
+      for (const defect of own) Object.assign(defect, {least, hidden: defect.p < least});
       const shown = own.filter(defect => !defect.hidden).length;
       words.textContent = `${label} ${shown} of ${own.length}${least ? from : ''}`;
     };
@@ -122,10 +135,27 @@ const drawDensity = (root, view) => {
   });
   make('p', 'quiet', root, `Defects a metre, from head to tail; the tallest bar is ${most}.`);
 };
+// A table of the defects that the sliders leave, with the certainty that each class was asked for.
+const offerShown = (root, view) => {
+  root.replaceChildren();
+  if (!view.defects.some(defect => defect.hidden)) return;
+  const lines = [['n', 'class', 'sure', 'least_sure', 'x0', 'y0', 'x1', 'y1']];
+  for (const {n, label, p, least, box, hidden} of view.defects)
+    if (!hidden) lines.push([n, JSON.stringify(label), p, least, ...box]);
+  const table = lines.map(line => line.join(',')).join('\n') + '\n';
+  const link = make('a', 'button', root, 'Save the defects that are shown');
+  link.download = 'shown.csv';
+  link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(table)}`;
+};
 const showSensed = (root, view) => {
   for (const node of root.querySelectorAll('.lines [data-n]'))
     node.style.display = view.defects[node.dataset.n - 1].hidden ? 'none' : '';
 };
+let chooseNumber = () => {};
+document.addEventListener('click', event => {
+  const row = event.target.closest('#strip-table tr, #strip-table [role=row]');
+  if (row) chooseNumber(rowNumber(row));
+});
 const draw = () => {
   const root = element.querySelector('.coil');
   root.replaceChildren();
@@ -135,11 +165,22 @@ const draw = () => {
   }
   const view = JSON.parse(props.value);
   view.pixel = view.per/(root.clientWidth || 1000); // pixels of the strip to one of the screen
-  const legend = make('div', '', root), lines = make('div', 'lines', root);
+  const legend = make('div', '', root), shown = make('div', 'shown', root);
+  const lines = make('div', 'lines', root);
   const density = make('div', '', root), panel = make('div', 'panel', root);
-  makeLegend(legend, view, () => { showSensed(root, view); drawDensity(density, view); });
+  makeLegend(legend, view, () => {
+    showSensed(root, view);
+    drawDensity(density, view);
+    offerShown(shown, view);
+  });
   drawDensity(density, view);
-  const choose = defect => showDefect(root, panel, defect);
+  const choose = defect => { showDefect(root, panel, defect); markRow(defect); };
+  chooseNumber = n => {
+    const defect = view.defects[n - 1];
+    if (!defect) return;
+    choose(defect);
+    root.querySelector(`.lines [data-n="${n}"]`)?.scrollIntoView({block: 'nearest'});
+  };
   for (const line of view.lines) drawLine(lines, view, line, choose);
   if (view.defects.length) choose(view.defects.find(defect => defect.crop) || view.defects[0]);
   else make('p', '', panel, 'No defect was found.');
