@@ -32,6 +32,7 @@ from ..inference.disposition import read_rules
 from ..inference.inspector import load_inspector
 from ..inference.loading import find_source
 from ..monitoring.store import InspectionStore
+from ..monitoring.table_columns import check_context
 
 # %% ../../nbs/batch/03_run.ipynb #grouped
 def _grouped(pairs, most, seconds):
@@ -113,12 +114,12 @@ def _decisions(inspector, costs, rules, mm_per_px):
     return dict(costs=costs and read_costs(costs, *known), rules=read)
 
 @contextmanager
-def _open_results(inspector, out, heatmaps, mm_per_px, ledger, excel, **decisions):
+def _open_results(inspector, out, heatmaps, mm_per_px, ledger, excel, context, **decisions):
     "The results of a run, with the ledger they go to as well"
     with ExitStack() as stack:
         store = stack.enter_context(InspectionStore(ledger)) if ledger else None
         results = Results(inspector, out, heatmaps, mm_per_px, ledger=store, excel=excel,
-                          **decisions)
+                          context=context, **decisions)
         yield stack.enter_context(results)
 
 # %% ../../nbs/batch/03_run.ipynb #side-by-side
@@ -174,7 +175,11 @@ def defect_inspect(
     mm_per_px:float=None, # side of a pixel in millimetres; adds the defect's area in mm²
     costs:str=None, # JSON file with each action's costs by class; adds the cheapest action
     rules:str=None, # TOML file with the mill's own rules; adds the grade of the steel and why
-    ledger:str=None, # SQLite file that keeps every answer
+    ledger:str=None, # SQLite file that keeps every answer, such as the one of app.py's --ledger
+    coil:str=None, # its number; kept with every answer, as a column of its own
+    line:str=None, # where the steel runs; kept with every answer
+    shift:str=None, # in which it is inspected; kept with every answer
+    operator:str=None, # who inspects; kept with every answer
     engine_cluster:str=None, # ray: share the work among the machines of a Ray cluster
     workers:int=None, # for --engine_cluster: processes with a model; None for one a core
     address:str=None, # for --engine_cluster: a running cluster, such as auto; None starts one here
@@ -186,12 +191,13 @@ def defect_inspect(
                    watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device,
                    bits=bits)
     sign = excel_sign(format, excel, decimal_comma)
+    context = check_context(coil=coil, line=line, shift=shift, operator=operator)
     if engine_cluster:
         decisions = dict(costs=None, rules=None)
         if costs or rules: decisions = _decisions(load_inspector(model), costs, rules, mm_per_px)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, decisions['costs'], report, _print_error,
-                                  has_terminal(), sign, views, decisions['rules'])
+                                  has_terminal(), sign, views, decisions['rules'], context)
     else:
         lanes = 1
         if not watch:
@@ -203,7 +209,7 @@ def defect_inspect(
             lanes = 1 # PyTorch uses all cores for each batch
         decisions = _decisions(inspector, costs, rules, mm_per_px)
         with _open_results(inspector, out, heatmaps, mm_per_px, ledger, sign,
-                           **decisions) as results:
+                           context, **decisions) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())
             summary = results.finish(format, report)

@@ -21,8 +21,8 @@ from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
-from .table_columns import COLUMN_TYPES, columns, flatten_record
-from .table_columns import path_to_text
+from .table_columns import COLUMN_TYPES, CONTEXT, columns, flatten_record
+from .table_columns import known_context, path_to_text
 from .store import InspectionStore, open_store, record_of
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-row
@@ -32,7 +32,8 @@ def _to_row(row):
     "A row of the table"
     kept = {k:row[k] for k in ('id', 'time', *_CORRECTED)}
     file = path_to_text(row['file'])
-    return {**flatten_record(record_of(row)), **kept, 'file':file, 'status':'ok', 'error':''}
+    record = {**flatten_record(record_of(row)), **known_context(row)}
+    return {**record, **kept, 'file':file, 'status':'ok', 'error':''}
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
 @patch
@@ -42,11 +43,13 @@ def to_csv(self:InspectionStore,
     **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
-    classes,views,defects = {},1,False
+    classes,views,defects,said = {},1,False,set()
     for row in self.inspections(**kwargs):
         classes.update(row['probabilities'])
         views,defects = max(views, row.get('views', 1)),defects or 'defects' in row
-    names = [name for name in columns(classes, (), views, defects) if name!='time']
+        said.update(known_context(row))
+    context = [name for name in CONTEXT if name in said]
+    names = [name for name in columns(classes, context, views, defects) if name!='time']
     rows = map(_to_row, self.inspections(**kwargs))
     return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES, excel)
 

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from ..core.figures import drawable, label_fonts
 from ..core.images import resize_to, to_rgb
 from ..core.tables import write_table
+from ..monitoring.table_columns import CONTEXT
 from .defects import StripDefect, check_scale
 from .reader import Strip
 from .scan import Scan
@@ -47,18 +48,20 @@ def record(self:StripDefect,
 # %% ../../nbs/strip/06_map.ipynb #write-defects
 _COLUMNS = tuple(StripDefect('', 0, 0, 0, 0, 0, 0, 0, 0, 0).record(1, mm_per_px=1.))
 _WHOLE = ('number', 'xmin', 'ymin', 'xmax', 'ymax', 'area_px')
-_TYPES = dict(label='string', **dict.fromkeys(_WHOLE, 'int64'))
+_TYPES = dict.fromkeys(('label', *CONTEXT), 'string') | dict.fromkeys(_WHOLE, 'int64')
 
 def write_defects(
     path, # .csv or .parquet
     scan:Scan, # whose defects
     mm_per_px:float|None=None, # side of a pixel, millimetres; None leaves out those columns
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+    context:dict|None=None, # coil, line, shift, operator -> text; adds those columns
 ):
     "Write the table of defects, whole or not at all"
-    rows = (defect.record(i, mm_per_px) for i,defect in enumerate(scan.defects, 1))
+    said = context or {}
+    rows = ({**defect.record(i, mm_per_px), **said} for i,defect in enumerate(scan.defects, 1))
     columns = [name for name in _COLUMNS if mm_per_px or 'mm' not in name]
-    write_table(path, rows, columns, _TYPES, excel)
+    write_table(path, rows, [*columns, *said], _TYPES, excel)
 
 # %% ../../nbs/strip/06_map.ipynb #class-color
 _COLORS = ('#e6194b', '#1f77ff', '#2ca02c', '#ff8c00', '#9b30ff', '#00b3b3', '#b8860b',
