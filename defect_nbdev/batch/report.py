@@ -16,6 +16,7 @@ from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
+from ..inference.prediction import is_strange_in_colour
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
@@ -125,7 +126,7 @@ def _card_lines(row):
     label = escape(row['label'])
     others = [name for name in row['label_set'] if name!=row['label']]
     if row['verdict']=='unrecognised':
-        score = row['unknown_score']
+        score = None if is_strange_in_colour(row) else row['unknown_score']
         strangeness = '' if score is None else f'; strangeness {score:.1f}'
         yield f'comes nearest to {label}{strangeness}'
     else:
@@ -158,9 +159,9 @@ def _card(row, inspector):
 # %% ../../nbs/batch/07_report.ipynb #gallery-section
 _GALLERIES = {  # name -> (title, intro)
     'look':('To look at',
-            'What the model did not decide: images unlike anything it learned from, the strangest '
-            'first, then those it is least sure of. Strangeness counts spreads above the median of '
-            'known images.'),
+            'What the model did not decide: images unlike anything it learned from, coloured ones '
+            'and then the strangest first, then those it is least sure of. Strangeness counts '
+            'spreads above the median of known images.'),
     'severe':('Most severe',
               'What was decided: of each defect the images of which it takes most. Where little is '
               'painted, the evidence is faint, however much of the image it covers.')}
