@@ -21,6 +21,7 @@ from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
+from .retention import delete_old
 from .table_columns import COLUMN_TYPES, CONTEXT, columns, flatten_record
 from .table_columns import known_context, path_to_text
 from .store import InspectionStore, open_store, record_of
@@ -95,6 +96,10 @@ def _class_in(store, label):
     newest = next(iter(store.inspections(limit=1, newest=True)), None)
     return class_name(label, tuple(newest['probabilities']) if newest else ())
 
+def _delete(path, days):
+    print(f'{path}: {delete_old(path, days)}')
+    return False
+
 def _list(store, path, excel, limit, **kwargs):
     if path is not None: print(f'{path}: {store.to_csv(path, excel, **kwargs)} inspections')
     else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')
@@ -119,10 +124,12 @@ def defect_ledger(
     correct:int=None, # the number whose right class is --label
     by:str='', # who corrects
     note:str='', # why, for people
+    keep_days:int=None, # delete for good what is older and was not corrected, with its pictures
 )->bool: # whether a replay differs or an image is missing
-    "List, correct, export and replay what was inspected"
+    "List, correct, export and replay what was inspected, or delete what is old"
     form = 'csv' if export_corrections else csv and Path(csv).suffix.lower()[1:]
     sign = excel_sign(form, excel, decimal_comma)
+    if keep_days is not None: return _delete(ledger, keep_days)
     with open_store(ledger) as store:
         if correct is not None:
             print(f"inspection {correct}: {store.correct(correct, label or '', by, note)}")
