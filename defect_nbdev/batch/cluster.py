@@ -456,6 +456,7 @@ def inspect_cluster(
     views:int|None=None, # of each image, as `load_inspector` takes it
     rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
     context:dict|None=None, # coil, line, shift, operator -> text; adds those columns
+    language:str='en', # of the report: en, de, zh or ja
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
     check_format(form)
@@ -477,4 +478,4 @@ def inspect_cluster(
         if again:
             progress.clear()
             say(f'{again:,} images were inspected once more, since a worker had died.')
-        return results.finish(form, report)
+        return results.finish(form, report, language)

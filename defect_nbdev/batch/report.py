@@ -15,6 +15,7 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
+from ..core.translation import Translator
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 from ..inference.prediction import is_strange_in_colour
 
@@ -109,7 +110,7 @@ def _setting_section(facts, settings):
     rows = {escape(name):escape(_setting_text(value)) for name,value in settings.items()}
     if time['first']:
         first,last = (escape(time[key]).replace('T', ' ') for key in ('first', 'last'))
-        rows['inspected'] = f'{first} to {last}'
+        rows['inspected'] = f'{first} – {last}'
     if time['per_second']:
         speed = number_cell(facts, 'time', 'per_second', form=',.1f')
         rows['speed'] = f'{speed} files a second'
@@ -130,7 +131,7 @@ def _card_lines(row):
         strangeness = '' if score is None else f'; strangeness {score:.1f}'
         yield f'comes nearest to {label}{strangeness}'
     else:
-        also = f"; could be {escape(' or '.join(others))}" if others else ''
+        also = f"; could be {escape(', '.join(others))}" if others else ''
         yield f"<b>{label}</b>, {percent(row['confidence'])} sure{also}"
         yield f"{percent(row['area'])} of the image"
     if row['quality']: yield f"Picture: {escape(', '.join(row['quality']))}"
@@ -198,13 +199,15 @@ def write_report(
     inspector=None, # of a path: a Prediction; None for a report without new pictures
     title:str='What was found on the steel', # headline of the page
     settings:dict=None, # name -> text, number, list or dict: what the inspection was made with
+    language:str='en', # of the page: en, de, zh or ja
 )->Path: # the file
     "Write the page, whole or not at all"
-    path = Path(out)
+    path,translator = Path(out),Translator(language)
     if path.suffix.lower() not in ('.html', '.htm'): path = path/'report.html'
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         why = f'nothing can be written here ({e.strerror})'
         raise OSError(e.errno, why, str(path.parent)) from None
-    write_text(path, report_page(summary, inspector, title, settings))
+    page = report_page(summary, inspector, title, settings)
+    write_text(path, page if language=='en' else translator.translate_page(page))
     return path

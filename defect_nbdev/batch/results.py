@@ -370,6 +370,7 @@ def _complete_row(self:Results, row):
 def finish(self:Results,
     form:str='csv', # one of TABLE_FORMATS
     report:bool=False, # write report.html too
+    language:str='en', # of the report: en, de, zh or ja
 )->RunSummary: # of everything in the folder
     "Make the table, and the report if one is wanted"
     check_format(form)
@@ -383,7 +384,7 @@ def finish(self:Results,
     table = self.out/f'results.{form}'
     write_table(table, counted(), [*self.columns, *self.said()], COLUMN_TYPES, self.excel)
     dispositions = {grade:grades[grade] for grade in self.rules.grades} if self.rules else {}
-    return RunSummary(dict(counts), dict(labels), table, self._report() if report else None,
+    return RunSummary(dict(counts), dict(labels), table, self._report(language) if report else None,
                       dispositions)
 
 # %% ../../nbs/batch/02_results.ipynb #check-format
@@ -398,7 +399,7 @@ def check_format(
 
 # %% ../../nbs/batch/02_results.ipynb #report
 @patch
-def _report(self:Results):
+def _report(self:Results, language):
     "The page about everything in the folder"
     from defect_nbdev.batch.summary import summarise # slow: scipy
     from defect_nbdev.batch.report import write_report # slow: scipy
@@ -406,4 +407,5 @@ def _report(self:Results):
     settings = {'model':repr(engine), 'model hash':engine.model_hash,
                 'preprocessing hash':self.inspector.preprocess_hash, **self.said()}
     summary = summarise(self.rows(), self.inspector.classes)
-    return write_report(summary, self.out/'report.html', self.inspector, settings=settings)
+    return write_report(summary, self.out/'report.html', self.inspector, settings=settings,
+                        language=language)

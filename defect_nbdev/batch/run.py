@@ -24,6 +24,7 @@ from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
 from ..core.tables import excel_sign
+from ..core.translation import check_language
 from ..core.views import check_views
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
@@ -163,6 +164,7 @@ def defect_inspect(
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     heatmaps:store_true=False, # save every image with its heatmap
     report:store_true=False, # write report.html: counts, Pareto chart, the worst images
+    language:str='en', # of the report: en, de, zh or ja
     watch:store_true=False, # stay, and inspect images as they arrive in the folders
     polling:store_true=False, # for --watch on a network drive: look for files, wait for no event
     batch:int=8, # images the engine gets at once
@@ -187,6 +189,7 @@ def defect_inspect(
     "Inspect every image of some files and folders"
     if threads is not None and threads<1: raise ValueError(f'threads is {threads}; give 1 or more.')
     check_views(views)
+    check_language(language)
     _check_options(paths, out, format, engine_cluster, dict(workers=workers, address=address),
                    watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device,
                    bits=bits)
@@ -197,7 +200,8 @@ def defect_inspect(
         if costs or rules: decisions = _decisions(load_inspector(model), costs, rules, mm_per_px)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, decisions['costs'], report, _print_error,
-                                  has_terminal(), sign, views, decisions['rules'], context)
+                                  has_terminal(), sign, views, decisions['rules'], context,
+                                  language)
     else:
         lanes = 1
         if not watch:
@@ -212,6 +216,6 @@ def defect_inspect(
                            context, **decisions) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())
-            summary = results.finish(format, report)
+            summary = results.finish(format, report, language)
     print(summary)
     return summary

@@ -316,7 +316,7 @@ def _most_frequent(facts):
     share = max(shares.values())
     names = [name for name in shares if shares[name]==share]
     each = ' each' if len(names)>1 else ''
-    return f" Most frequent: {' and '.join(names)} ({share:.1%}{each})."
+    return f" Most frequent: {', '.join(names)} ({share:.1%}{each})."
 
 # %% ../../nbs/batch/05_summary.ipynb #first-sentence
 def _first_sentence(facts):
