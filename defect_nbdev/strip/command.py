@@ -63,13 +63,14 @@ def save_scan(
     format:str='csv', # of the table: csv or parquet
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     **more, # plain JSON types that stand in strip.json as well; coil, line, shift and operator
-    # among them are columns of the table too
+    # among them are columns of the table and stand above the map too
 )->Path: # the folder
     "Write the table, the map and strip.json"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_defects(folder/f'defects.{format}', scan, mm_per_px, excel, known_context(more))
-    write_figure(folder/'map.png', strip_map, scan, mm_per_px)
+    context = known_context(more)
+    write_defects(folder/f'defects.{format}', scan, mm_per_px, excel, context)
+    write_figure(folder/'map.png', partial(strip_map, context=context), scan, mm_per_px)
     summary = {**summarise_scan(scan, mm_per_px), **more}
     write_text(folder/'strip.json', json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
     return folder

@@ -159,7 +159,7 @@ def _draw_crop(ax, scan, number, mm_per_px):
     ax.set_title(title, fontsize=10, color=color)
 
 # %% ../../nbs/strip/06_map.ipynb #map-legend
-def _label_lines(axes, scan, mm_per_px):
+def _label_lines(axes, scan, mm_per_px, context):
     "Title and legend above the first line, the unit below the last"
     from matplotlib.lines import Line2D # slow: matplotlib
     counts = {label:n for label,n in scan.count().items() if n}
@@ -170,7 +170,8 @@ def _label_lines(axes, scan, mm_per_px):
             loc='lower right', bbox_to_anchor=(1, 1), ncols=len(counts), frameon=False)
     plural = 's'*(len(scan.defects)!=1)
     name = drawable(Path(scan.strip.name).name)
-    title = f'{name}: {len(scan.defects)} defect{plural}'
+    said = [name, *(f'{what} {drawable(text)}' for what,text in context.items())]
+    title = f"{', '.join(said)}: {len(scan.defects)} defect{plural}"
     if scan.missed:
         title += '; hatched: not inspected'
     axes[0].set_title(title, loc='left', fontsize=12)
@@ -178,12 +179,12 @@ def _label_lines(axes, scan, mm_per_px):
     axes[-1].set_xlabel(f'from head ({unit})', fontsize=10)
 
 # %% ../../nbs/strip/06_map.ipynb #draw-lines
-def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px):
+def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px, context):
     axes = figure.subplots(n_lines, 1, squeeze=False)[:,0]
     numbers = set(worst if len(scan.defects)>60 else range(1, len(scan.defects)+1))
     for i,ax in enumerate(axes):
         _draw_line(ax, scan, i*line_length, line_length, numbers, mm_per_px)
-    _label_lines(axes, scan, mm_per_px)
+    _label_lines(axes, scan, mm_per_px, context)
 
 # %% ../../nbs/strip/06_map.ipynb #map-parts
 def _draw_crops(figure, scan, n_rows, worst, mm_per_px):
@@ -198,6 +199,7 @@ def strip_map(
     scan:Scan, # what was found
     mm_per_px:float|None=None, # side of a pixel, millimetres; None for axes in pixels
     most:int=12, # defects shown large
+    context:dict|None=None, # coil, line, shift, operator -> text, for the title
 ): # a matplotlib Figure
     "The whole strip with its defects, and the worst of them large"
     from matplotlib.figure import Figure # slow: matplotlib
@@ -211,8 +213,9 @@ def strip_map(
     heights = [n_lines*line_height + .6] + [n_rows*3.3]*(n_rows>0)
     figure = Figure(figsize=(18, sum(heights)+.4), dpi=100, layout='constrained')
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:,0]
-    with label_fonts(strip.name, *scan.classes):
-        _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px)
+    said = context or {}
+    with label_fonts(strip.name, *scan.classes, *said.values()):
+        _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px, said)
         if n_rows:
             _draw_crops(parts[1], scan, n_rows, worst, mm_per_px)
     return figure
