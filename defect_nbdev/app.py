@@ -83,8 +83,7 @@ def main(
     rules:str=None, # TOML file with the mill's own rules; shows the grade of the steel and why
     mm_per_px:float=None, # side of a pixel of the images in millimetres, for rules that need it
     ledger:str=None, # SQLite file of answers and corrections; None for one in your data folder
-    keep_days:int=None, # delete older answers, but for corrected ones; None keeps all for ever,
-    # and the page says at its start how large that is
+    keep_days:int=None, # delete older uncorrected answers; None keeps all (size told at start)
     forget:store_true=False, # keep corrections only, no answers
     teach:store_true=False, # a tab in which visitors train a model of their own on this machine
     auth:str=None, # file with one name:password a line; None lets everybody in
