@@ -9,6 +9,7 @@ __all__ = ['main']
 import os
 import sys
 import webbrowser
+from contextlib import ExitStack
 
 from fastcore.script import bool_arg, store_true
 
@@ -17,14 +18,16 @@ from .core.tables import excel_sign
 from .core.views import check_views
 
 # %% ../nbs/05_app.ipynb #check-options
-def _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp):
+def _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp, retention):
     "Refuse what cannot work, before anything is loaded"
+    from defect_nbdev.monitoring.retention import check_retention # slow: OpenCV
     from defect_nbdev.web.server import check_listen, check_tls # slow: Starlette, uvicorn
     from defect_nbdev.web.service import check_model # slow: OpenCV, SciPy
     check_views(views)
     check_listen(host, port)
     check_tls(certfile, keyfile)
     check_model(model)
+    check_retention(*retention)
     if max_size<1 or queue<1:
         raise ValueError(f'max_size is {max_size} and queue {queue}; both are 1 or more.')
     if mcp and not is_installed('mcp'):
@@ -38,19 +41,33 @@ def _has_desktop():
     return bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
 
 # %% ../nbs/05_app.ipynb #serve
-def _serve(model, engine, views, browser, root_path, **options):
+def _tell(text): print(text, flush=True)
+
+def _keeping_words(path, days):
+    "Where answers are kept, how much that is, and for how long"
+    from defect_nbdev.monitoring.retention import ledger_bytes, size_words # slow: OpenCV
+    size = size_words(ledger_bytes(path))
+    how_long = 'for ever; --keep_days deletes old ones'
+    if days: how_long = f'{days} days, corrected ones for ever'
+    return f'answers are kept in {path} ({size}), {how_long}'
+
+def _serve(model, engine, views, browser, root_path, keep_days, **options):
     "Show the page, load the model, and wait for Ctrl-C or SIGTERM"
+    from defect_nbdev.monitoring.retention import daily_retention # slow: OpenCV
     from defect_nbdev.web.page import open_app # slow: Gradio
     from defect_nbdev.web.service import make_loader # slow: OpenCV, SciPy
     load,workers = make_loader(model, engine, views)
     stop = stop_on_signal()
-    with open_app(load, model, workers=workers, root_path=root_path, **options) as (url,service):
-        print(f'inspector on {url}{root_path} (stop with Ctrl-C)', flush=True)
-        if service.keeps_all: print(f'answers are kept in {service.path}', flush=True)
+    with ExitStack() as stack:
+        opened = open_app(load, model, workers=workers, root_path=root_path, **options)
+        url,service = stack.enter_context(opened)
+        _tell(f'inspector on {url}{root_path} (stop with Ctrl-C)')
+        if service.keeps_all: _tell(_keeping_words(service.path, keep_days))
+        stack.enter_context(daily_retention(service.path, keep_days, _tell))
         if browser and _has_desktop():
             webbrowser.open(url + root_path)
         service.wait_until_ready()
-        print('the model is ready', flush=True)
+        _tell('the model is ready')
         stop.wait()
 
 # %% ../nbs/05_app.ipynb #main
@@ -66,6 +83,7 @@ def main(
     rules:str=None, # TOML file with the mill's own rules; shows the grade of the steel and why
     mm_per_px:float=None, # side of a pixel of the images in millimetres, for rules that need it
     ledger:str=None, # SQLite file of answers and corrections; None for one in your data folder
+    keep_days:int=None, # delete older uncorrected answers; None keeps all (size told at start)
     forget:store_true=False, # keep corrections only, no answers
     teach:store_true=False, # a tab in which visitors train a model of their own on this machine
     auth:str=None, # file with one name:password a line; None lets everybody in
@@ -81,9 +99,10 @@ def main(
     "Open the inspector's page"
     if mm_per_px is not None and not mm_per_px>0:
         raise ValueError(f'mm_per_px is {mm_per_px}; give the side of a pixel, above 0.')
-    _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp)
-    _serve(model, engine, views, browser, root_path, ledger=ledger, mcp=mcp, host=host,
-           port=port, rules=rules, mm_per_px=mm_per_px, keeps_all=not forget,
+    _check_options(model, views, host, port, certfile, keyfile, max_size, queue, mcp,
+                   (ledger or '', keep_days))
+    _serve(model, engine, views, browser, root_path, keep_days, ledger=ledger, mcp=mcp,
+           host=host, port=port, rules=rules, mm_per_px=mm_per_px, keeps_all=not forget,
            teach='' if teach else None, certfile=certfile,
            keyfile=keyfile, max_upload=max_size*2**20, queue=queue, passwords=_read_auth(auth),
            excel=excel_sign('csv', excel, decimal_comma))

@@ -455,6 +455,8 @@ def inspect_cluster(
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
     views:int|None=None, # of each image, as `load_inspector` takes it
     rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
+    context:dict|None=None, # coil, line, shift, operator -> text; adds those columns
+    language:str='en', # of the report: en, de, zh or ja
 )->RunSummary: # of this run and what was there before
     "Inspect every image of some paths and URLs on the machines of a Ray cluster"
     check_format(form)
@@ -464,7 +466,7 @@ def inspect_cluster(
     inspector = load_model_files(model_files, views=views)
     setup = RunSetup(__version__, inspector.engine.model_hash, inspector.engine.preprocess_hash,
         1, batch, readers, mm_per_px, costs, rules, views)
-    asked = dict(mm_per_px=mm_per_px, costs=costs, rules=rules, excel=excel)
+    asked = dict(mm_per_px=mm_per_px, costs=costs, rules=rules, excel=excel, context=context)
     with (Results(inspector, out, **asked) as results,
           progress_bar(0, show=bar, smoothing=.1) as progress, ExitStack() as stack):
         def connect():
@@ -476,4 +478,4 @@ def inspect_cluster(
         if again:
             progress.clear()
             say(f'{again:,} images were inspected once more, since a worker had died.')
-        return results.finish(form, report)
+        return results.finish(form, report, language)

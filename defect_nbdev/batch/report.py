@@ -15,7 +15,9 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
+from ..core.translation import Translator
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
+from ..inference.prediction import is_strange_in_colour
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
@@ -108,7 +110,7 @@ def _setting_section(facts, settings):
     rows = {escape(name):escape(_setting_text(value)) for name,value in settings.items()}
     if time['first']:
         first,last = (escape(time[key]).replace('T', ' ') for key in ('first', 'last'))
-        rows['inspected'] = f'{first} to {last}'
+        rows['inspected'] = f'{first} – {last}'
     if time['per_second']:
         speed = number_cell(facts, 'time', 'per_second', form=',.1f')
         rows['speed'] = f'{speed} files a second'
@@ -125,11 +127,11 @@ def _card_lines(row):
     label = escape(row['label'])
     others = [name for name in row['label_set'] if name!=row['label']]
     if row['verdict']=='unrecognised':
-        score = row['unknown_score']
+        score = None if is_strange_in_colour(row) else row['unknown_score']
         strangeness = '' if score is None else f'; strangeness {score:.1f}'
         yield f'comes nearest to {label}{strangeness}'
     else:
-        also = f"; could be {escape(' or '.join(others))}" if others else ''
+        also = f"; could be {escape(', '.join(others))}" if others else ''
         yield f"<b>{label}</b>, {percent(row['confidence'])} sure{also}"
         yield f"{percent(row['area'])} of the image"
     if row['quality']: yield f"Picture: {escape(', '.join(row['quality']))}"
@@ -158,9 +160,9 @@ def _card(row, inspector):
 # %% ../../nbs/batch/07_report.ipynb #gallery-section
 _GALLERIES = {  # name -> (title, intro)
     'look':('To look at',
-            'What the model did not decide: images unlike anything it learned from, the strangest '
-            'first, then those it is least sure of. Strangeness counts spreads above the median of '
-            'known images.'),
+            'What the model did not decide: images unlike anything it learned from, coloured ones '
+            'and then the strangest first, then those it is least sure of. Strangeness counts '
+            'spreads above the median of known images.'),
     'severe':('Most severe',
               'What was decided: of each defect the images of which it takes most. Where little is '
               'painted, the evidence is faint, however much of the image it covers.')}
@@ -197,13 +199,15 @@ def write_report(
     inspector=None, # of a path: a Prediction; None for a report without new pictures
     title:str='What was found on the steel', # headline of the page
     settings:dict=None, # name -> text, number, list or dict: what the inspection was made with
+    language:str='en', # of the page: en, de, zh or ja
 )->Path: # the file
     "Write the page, whole or not at all"
-    path = Path(out)
+    path,translator = Path(out),Translator(language)
     if path.suffix.lower() not in ('.html', '.htm'): path = path/'report.html'
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         why = f'nothing can be written here ({e.strerror})'
         raise OSError(e.errno, why, str(path.parent)) from None
-    write_text(path, report_page(summary, inspector, title, settings))
+    page = report_page(summary, inspector, title, settings)
+    write_text(path, page if language=='en' else translator.translate_page(page))
     return path

@@ -27,9 +27,9 @@ from ..core.verdicts import VERDICT_WORDS, current_verdict
 from ..inference.costs import choose_action
 from ..inference.disposition import Rules
 from ..inference.inspector import Inspector
-from ..monitoring.table_columns import COLUMN_TYPES, EXTRA_COLUMNS, columns, defect_area
-from ..monitoring.table_columns import path_to_text, record_from_row, table_row
-from ..monitoring.table_columns import to_utc_timestamp
+from ..monitoring.table_columns import COLUMN_TYPES, CONTEXT, EXTRA_COLUMNS, columns
+from ..monitoring.table_columns import defect_area, known_context, path_to_text
+from ..monitoring.table_columns import record_from_row, table_row, to_utc_timestamp
 from ..monitoring.store import Inspection, InspectionStore
 
 # %% ../../nbs/batch/02_results.ipynb #lock-folder
@@ -156,6 +156,7 @@ class Results:
         rules:Rules|None=None, # what happens to the steel; adds 'disposition' and 'reasons'
         ledger:InspectionStore|None=None, # that gets every answer too
         excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+        context:dict|None=None, # coil, line, shift, operator -> text; adds those columns
     ):
         if mm_per_px is not None and not mm_per_px>0:
             why = 'give the side of a pixel in millimetres, above 0'
@@ -163,7 +164,7 @@ class Results:
         self.inspector,self.out,self.ledger = inspector,Path(out),ledger
         self.heatmaps,self.mm_per_px = heatmaps,mm_per_px
         self.costs,self.rules = costs,rules
-        self.excel = excel
+        self.excel,self.context = excel,known_context(context)
         self._ledger_run = None # of these results in the ledger, which others may share
         with_costs,with_rules = costs is not None,rules is not None
         asked = (mm_per_px is not None, *[with_costs]*2, *[with_rules]*2, heatmaps)
@@ -189,10 +190,29 @@ def settings(self:Results)->dict: # plain JSON types
     engine = self.inspector.engine
     several = {'number of views':engine.views} if engine.views>1 else {}
     if self.rules is not None: several['rules'] = self.rules.to_dict()
+    several.update(self._steel())
     return dict(classes=list(engine.classes), model_hash=engine.model_hash,
                 preprocess_hash=self.inspector.preprocess_hash,
                 limits=self.inspector.limits.to_dict(), mm_per_px=self.mm_per_px,
                 costs=self.costs, heatmaps=self.heatmaps, **several)
+
+# %% ../../nbs/batch/02_results.ipynb #context
+@patch
+def _steel(self:Results):
+    "Which steel it is: what a run that goes on has to agree with"
+    return {name:self.context[name] for name in ('coil', 'line') if name in self.context}
+
+@patch
+def said(self:Results)->dict: # name of CONTEXT -> the texts that stand in the rows, or are said now
+    "Where and by whom this steel was inspected, by this run and those before it in the folder"
+    wanted = ', '.join('?'*len(CONTEXT))
+    stored = self.store.query('SELECT DISTINCT j.key, j.value FROM inspections i, json_each(i.more)'
+                              f' j WHERE j.key IN ({wanted}) ORDER BY j.value', CONTEXT)
+    texts = {name:[text for key,text in stored if key==name] for name in CONTEXT}
+    for name,text in self.context.items():
+        if text not in texts[name]: texts[name].append(text)
+    return {name:found for name,found in texts.items() if found}
+
 
 # %% ../../nbs/batch/02_results.ipynb #is-done
 @patch
@@ -251,6 +271,7 @@ def record(self:Results,
     items = []
     for file,outcome in pairs:
         item = to_inspection(file, outcome, self.mm_per_px, self.costs, self.rules)
+        if item.record: item.record.update(self.context)
         if self.heatmaps and item.record: item.record['heatmap'] = self._save_heatmap(item, outcome)
         items.append(item)
     self._store(items)
@@ -263,7 +284,7 @@ def append(self:Results,
     rows, # list of (key, row), see `to_row`
 ):
     "Store rows that are made already; when this returns they are safe"
-    self._store([inspection_from_row(key, row) for key,row in rows])
+    self._store([inspection_from_row(key, {**row, **self.context}) for key,row in rows])
 
 # %% ../../nbs/batch/02_results.ipynb #store
 @patch
@@ -337,30 +358,33 @@ def _lines(self:RunSummary):
 
 # %% ../../nbs/batch/02_results.ipynb #with-disposition
 @patch
-def _with_disposition(self:Results, row):
-    "A row with its grade, also where the image could not be read"
-    if self.rules is None or row['status']=='ok': return row
-    return {**row, **self.rules.unreadable()}
+def _complete_row(self:Results, row):
+    "A row with the coil it belongs to and its grade, also where the image could not be read"
+    if row['status']=='ok': return row
+    graded = {} if self.rules is None else self.rules.unreadable()
+    return {**row, **self._steel(), **graded}
+
 
 # %% ../../nbs/batch/02_results.ipynb #finish
 @patch
 def finish(self:Results,
     form:str='csv', # one of TABLE_FORMATS
     report:bool=False, # write report.html too
+    language:str='en', # of the report: en, de, zh or ja
 )->RunSummary: # of everything in the folder
     "Make the table, and the report if one is wanted"
     check_format(form)
     counts,labels,grades = Counter(),Counter(),Counter()
     def counted():
-        for row in map(self._with_disposition, self.rows()):
+        for row in map(self._complete_row, self.rows()):
             if row['status']=='ok' and row['verdict']!='no_defect': labels[row['label']] += 1
             counts[_count_as(row)] += 1
             grades[row.get('disposition')] += 1
             yield row
     table = self.out/f'results.{form}'
-    write_table(table, counted(), self.columns, COLUMN_TYPES, self.excel)
+    write_table(table, counted(), [*self.columns, *self.said()], COLUMN_TYPES, self.excel)
     dispositions = {grade:grades[grade] for grade in self.rules.grades} if self.rules else {}
-    return RunSummary(dict(counts), dict(labels), table, self._report() if report else None,
+    return RunSummary(dict(counts), dict(labels), table, self._report(language) if report else None,
                       dispositions)
 
 # %% ../../nbs/batch/02_results.ipynb #check-format
@@ -375,12 +399,13 @@ def check_format(
 
 # %% ../../nbs/batch/02_results.ipynb #report
 @patch
-def _report(self:Results):
+def _report(self:Results, language):
     "The page about everything in the folder"
     from defect_nbdev.batch.summary import summarise # slow: scipy
     from defect_nbdev.batch.report import write_report # slow: scipy
     engine = self.inspector.engine
     settings = {'model':repr(engine), 'model hash':engine.model_hash,
-                'preprocessing hash':self.inspector.preprocess_hash}
+                'preprocessing hash':self.inspector.preprocess_hash, **self.said()}
     summary = summarise(self.rows(), self.inspector.classes)
-    return write_report(summary, self.out/'report.html', self.inspector, settings=settings)
+    return write_report(summary, self.out/'report.html', self.inspector, settings=settings,
+                        language=language)

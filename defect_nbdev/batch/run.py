@@ -24,6 +24,7 @@ from ..core.files import check_out_folder
 from ..core.html import printable
 from ..core.images import split_page
 from ..core.tables import excel_sign
+from ..core.translation import check_language
 from ..core.views import check_views
 from ..datasets.layouts import finding_sentence
 from ..datasets.scan import Tally
@@ -32,6 +33,7 @@ from ..inference.disposition import read_rules
 from ..inference.inspector import load_inspector
 from ..inference.loading import find_source
 from ..monitoring.store import InspectionStore
+from ..monitoring.table_columns import check_context
 
 # %% ../../nbs/batch/03_run.ipynb #grouped
 def _grouped(pairs, most, seconds):
@@ -113,12 +115,12 @@ def _decisions(inspector, costs, rules, mm_per_px):
     return dict(costs=costs and read_costs(costs, *known), rules=read)
 
 @contextmanager
-def _open_results(inspector, out, heatmaps, mm_per_px, ledger, excel, **decisions):
+def _open_results(inspector, out, heatmaps, mm_per_px, ledger, excel, context, **decisions):
     "The results of a run, with the ledger they go to as well"
     with ExitStack() as stack:
         store = stack.enter_context(InspectionStore(ledger)) if ledger else None
         results = Results(inspector, out, heatmaps, mm_per_px, ledger=store, excel=excel,
-                          **decisions)
+                          context=context, **decisions)
         yield stack.enter_context(results)
 
 # %% ../../nbs/batch/03_run.ipynb #side-by-side
@@ -162,6 +164,7 @@ def defect_inspect(
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     heatmaps:store_true=False, # save every image with its heatmap
     report:store_true=False, # write report.html: counts, Pareto chart, the worst images
+    language:str='en', # of the report: en, de, zh or ja
     watch:store_true=False, # stay, and inspect images as they arrive in the folders
     polling:store_true=False, # for --watch on a network drive: look for files, wait for no event
     batch:int=8, # images the engine gets at once
@@ -174,7 +177,11 @@ def defect_inspect(
     mm_per_px:float=None, # side of a pixel in millimetres; adds the defect's area in mm²
     costs:str=None, # JSON file with each action's costs by class; adds the cheapest action
     rules:str=None, # TOML file with the mill's own rules; adds the grade of the steel and why
-    ledger:str=None, # SQLite file that keeps every answer
+    ledger:str=None, # SQLite file that keeps every answer, such as the one of app.py's --ledger
+    coil:str=None, # its number; kept with every answer, as a column of its own
+    line:str=None, # where the steel runs; kept with every answer
+    shift:str=None, # in which it is inspected; kept with every answer
+    operator:str=None, # who inspects; kept with every answer
     engine_cluster:str=None, # ray: share the work among the machines of a Ray cluster
     workers:int=None, # for --engine_cluster: processes with a model; None for one a core
     address:str=None, # for --engine_cluster: a running cluster, such as auto; None starts one here
@@ -182,16 +189,19 @@ def defect_inspect(
     "Inspect every image of some files and folders"
     if threads is not None and threads<1: raise ValueError(f'threads is {threads}; give 1 or more.')
     check_views(views)
+    check_language(language)
     _check_options(paths, out, format, engine_cluster, dict(workers=workers, address=address),
                    watch=watch, heatmaps=heatmaps, ledger=ledger, engine=engine, device=device,
                    bits=bits)
     sign = excel_sign(format, excel, decimal_comma)
+    context = check_context(coil=coil, line=line, shift=shift, operator=operator)
     if engine_cluster:
         decisions = dict(costs=None, rules=None)
         if costs or rules: decisions = _decisions(load_inspector(model), costs, rules, mm_per_px)
         summary = inspect_cluster(model, paths, out, workers, threads, batch, readers, address,
                                   format, mm_per_px, decisions['costs'], report, _print_error,
-                                  has_terminal(), sign, views, decisions['rules'])
+                                  has_terminal(), sign, views, decisions['rules'], context,
+                                  language)
     else:
         lanes = 1
         if not watch:
@@ -203,9 +213,9 @@ def defect_inspect(
             lanes = 1 # PyTorch uses all cores for each batch
         decisions = _decisions(inspector, costs, rules, mm_per_px)
         with _open_results(inspector, out, heatmaps, mm_per_px, ledger, sign,
-                           **decisions) as results:
+                           context, **decisions) as results:
             if watch: _watch(results, paths, batch, readers, format, polling)
             else: inspect_files(results, paths, batch, readers, lanes, _print_error, has_terminal())
-            summary = results.finish(format, report)
+            summary = results.finish(format, report, language)
     print(summary)
     return summary

@@ -22,6 +22,7 @@ from ..core.metrics import wilson_interval
 from ..core.tables import read_rows, table_columns
 from ..core.verdicts import NAMELESS, VERDICTS, VERDICT_WORDS
 from ..core.verdicts import current_verdict, told_verdicts
+from ..inference.prediction import look_order
 
 # %% ../../nbs/batch/05_summary.ipynb #read-number
 def _read_number(row, key, most=None):
@@ -95,8 +96,7 @@ class Summary:
 # %% ../../nbs/batch/05_summary.ipynb #rank
 def _rank(row, good):
     "The list a row competes in, and by what: the smaller the worse"
-    if row['verdict']=='unrecognised': return 'unrecognised',-(row['unknown_score'] or 0)
-    if row['verdict']=='check': return 'check',row['confidence']
+    if row['verdict'] in ('unrecognised', 'check'): return row['verdict'],look_order(row)
     if row['verdict']=='no_defect' or row['label'] in good: return None,0
     return ('severe', row['label']),-row['area']
 
@@ -316,7 +316,7 @@ def _most_frequent(facts):
     share = max(shares.values())
     names = [name for name in shares if shares[name]==share]
     each = ' each' if len(names)>1 else ''
-    return f" Most frequent: {' and '.join(names)} ({share:.1%}{each})."
+    return f" Most frequent: {', '.join(names)} ({share:.1%}{each})."
 
 # %% ../../nbs/batch/05_summary.ipynb #first-sentence
 def _first_sentence(facts):

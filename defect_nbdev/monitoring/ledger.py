@@ -21,8 +21,9 @@ from ..datasets.names import class_name
 from ..inference.inspector import load_inspector
 from .corrections import ExportedCorrections
 from .replay import Replay
-from .table_columns import COLUMN_TYPES, columns, flatten_record
-from .table_columns import path_to_text
+from .retention import delete_old
+from .table_columns import COLUMN_TYPES, CONTEXT, columns, flatten_record
+from .table_columns import known_context, path_to_text
 from .store import InspectionStore, open_store, record_of
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-row
@@ -32,7 +33,8 @@ def _to_row(row):
     "A row of the table"
     kept = {k:row[k] for k in ('id', 'time', *_CORRECTED)}
     file = path_to_text(row['file'])
-    return {**flatten_record(record_of(row)), **kept, 'file':file, 'status':'ok', 'error':''}
+    record = {**flatten_record(record_of(row)), **known_context(row)}
+    return {**record, **kept, 'file':file, 'status':'ok', 'error':''}
 
 # %% ../../nbs/monitoring/04_ledger.ipynb #to-csv
 @patch
@@ -42,11 +44,13 @@ def to_csv(self:InspectionStore,
     **kwargs, # which, as `inspections` takes it
 )->int: # rows written
     "Write inspections as a table"
-    classes,views,defects = {},1,False
+    classes,views,defects,said = {},1,False,set()
     for row in self.inspections(**kwargs):
         classes.update(row['probabilities'])
         views,defects = max(views, row.get('views', 1)),defects or 'defects' in row
-    names = [name for name in columns(classes, (), views, defects) if name!='time']
+        said.update(known_context(row))
+    context = [name for name in CONTEXT if name in said]
+    names = [name for name in columns(classes, context, views, defects) if name!='time']
     rows = map(_to_row, self.inspections(**kwargs))
     return write_table(path, rows, ['id', 'time', *names, *_CORRECTED], COLUMN_TYPES, excel)
 
@@ -92,6 +96,10 @@ def _class_in(store, label):
     newest = next(iter(store.inspections(limit=1, newest=True)), None)
     return class_name(label, tuple(newest['probabilities']) if newest else ())
 
+def _delete(path, days):
+    print(f'{path}: {delete_old(path, days)}')
+    return False
+
 def _list(store, path, excel, limit, **kwargs):
     if path is not None: print(f'{path}: {store.to_csv(path, excel, **kwargs)} inspections')
     else: print(*_format_lines(store.inspections(limit=limit, newest=True, **kwargs)), sep='\n')
@@ -116,10 +124,12 @@ def defect_ledger(
     correct:int=None, # the number whose right class is --label
     by:str='', # who corrects
     note:str='', # why, for people
+    keep_days:int=None, # delete for good what is older and was not corrected, with its pictures
 )->bool: # whether a replay differs or an image is missing
-    "List, correct, export and replay what was inspected"
+    "List, correct, export and replay what was inspected, or delete what is old"
     form = 'csv' if export_corrections else csv and Path(csv).suffix.lower()[1:]
     sign = excel_sign(form, excel, decimal_comma)
+    if keep_days is not None: return _delete(ledger, keep_days)
     with open_store(ledger) as store:
         if correct is not None:
             print(f"inspection {correct}: {store.correct(correct, label or '', by, note)}")

@@ -185,6 +185,8 @@ def _connect(path):
         db.execute('PRAGMA trusted_schema=OFF')
         db.execute('PRAGMA synchronous=FULL') # a commit is on the disk when it returns
         version = _read_format(db, path)
+        # of a new file: so that it gets smaller when answers are deleted
+        if not version: db.execute('PRAGMA auto_vacuum=INCREMENTAL')
         _enter_wal(db)
         if version!=STORE_FORMAT: _bring_up_to_date(db, path) # else nobody has to wait for a writer
         db.execute('PRAGMA foreign_keys=ON') # not before: an upgrade replaces a table
@@ -257,7 +259,7 @@ def _connection(self:InspectionStore):
 # %% ../../nbs/monitoring/01_store.ipynb #query
 @patch
 def query(self:InspectionStore,
-    sql:str, # a SELECT
+    sql:str, # one statement, mostly a SELECT; another is a transaction of its own
     values=(), # for its question marks
 )->list: # of tuples
     "Ask the database"
@@ -347,6 +349,13 @@ def encode_png(
     return cv2.imencode('.png', np.ascontiguousarray(pixels))[1].tobytes()
 
 # %% ../../nbs/monitoring/01_store.ipynb #keep
+def _is_kept(path):
+    "Is a picture there? It counts as new then, so that no retention at work takes it away"
+    try: os.utime(path)
+    except FileNotFoundError: return False
+    except PermissionError: pass # another user's, and as young as he left it
+    return True
+
 @patch
 def _keep_image(self:InspectionStore, image, digest):
     "Store a copy of an image under its hash, once"
@@ -357,7 +366,7 @@ def _keep_image(self:InspectionStore, image, digest):
     self.images.mkdir(exist_ok=True)
     path = self.images/f'{digest}.png'
     with _keeping:
-        if not path.is_file(): write_atomic(path, lambda p: p.write_bytes(encode_png(image)))
+        if not _is_kept(path): write_atomic(path, lambda p: p.write_bytes(encode_png(image)))
 
 # %% ../../nbs/monitoring/01_store.ipynb #insert
 _NAMES = tuple(k for k in _TABLES['inspections'] if k!='id')
@@ -578,16 +587,17 @@ def correct(self:InspectionStore,
     boxes=None, # (label, xmin, ymin, xmax, ymax) of each defect; None: as said before
 )->str: # the class as stored
     "Store an operator's correction of an inspection"
-    row = self[id] # refuses a number that is not there
-    label = safe_class(label, tuple(row['probabilities']))
     for name,text in (('by', by), ('note', note)):
         if any('\ud800'<=c<='\udfff' for c in text):
             raise ValueError(f'{name} is {printable(text)!r}, which is no text.')
-    if boxes is None: boxes = _kept_boxes(row, label)
-    values = (id, to_utc_timestamp(), label, by, note, _check_boxes(boxes, row))
     names = 'inspection, time, label, who, note, boxes'
     insert = f'INSERT INTO corrections ({names}) VALUES (?, ?, ?, ?, ?, ?)'
-    with self._writing() as db: db.execute(insert, values)
+    with self._writing() as db: # from here on nobody deletes it
+        row = self[id] # refuses a number that is not there
+        label = safe_class(label, tuple(row['probabilities']))
+        if boxes is None: boxes = _kept_boxes(row, label)
+        values = (id, to_utc_timestamp(), label, by, note, _check_boxes(boxes, row))
+        db.execute(insert, values)
     return label
 
 # %% ../../nbs/monitoring/01_store.ipynb #undo

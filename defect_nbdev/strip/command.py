@@ -9,6 +9,7 @@ __all__ = ['summarise_scan', 'save_scan', 'grade_scan', 'defect_strip']
 import json
 import sys
 import time
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,10 @@ from ..core.views import check_views
 from ..datasets.names import clean_classes
 from ..inference.disposition import Disposition, InspectedDefect, Rules, read_rules
 from ..inference.inspector import load_inspector
+from ..monitoring.store import InspectionStore
+from ..monitoring.table_columns import check_context, known_context
 from .defects import check_scale
+from .ledger import record_defects
 from .map import strip_map, write_defects
 from .reader import open_strip
 from .repeats import describe_repeat
@@ -58,13 +62,15 @@ def save_scan(
     mm_per_px:float|None=None, # side of a pixel, millimetres
     format:str='csv', # of the table: csv or parquet
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
-    **more, # plain JSON types that stand in strip.json as well
+    **more, # plain JSON types that stand in strip.json as well; coil, line, shift and operator
+    # among them are columns of the table and stand above the map too
 )->Path: # the folder
     "Write the table, the map and strip.json"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_defects(folder/f'defects.{format}', scan, mm_per_px, excel)
-    write_figure(folder/'map.png', strip_map, scan, mm_per_px)
+    context = known_context(more)
+    write_defects(folder/f'defects.{format}', scan, mm_per_px, excel, context)
+    write_figure(folder/'map.png', partial(strip_map, context=context), scan, mm_per_px)
     summary = {**summarise_scan(scan, mm_per_px), **more}
     write_text(folder/'strip.json', json.dumps(summary, indent=1, ensure_ascii=False) + '\n')
     return folder
@@ -175,6 +181,10 @@ def _check_numbers(tile, peak, per_m2):
     if per_m2<0: raise ValueError(f'per_m2 is {per_m2}; give 0 or more.')
 
 # %% ../../nbs/strip/07_command.ipynb #defect-strip
+def _open_ledger(path):
+    "A store that keeps pictures; None where none is wanted"
+    return InspectionStore(path, keep_images=True) if path else nullcontext()
+
 def _exit_status(scan):
     if scan.strip.is_cut_off: return 2 # white where pixels were: not seen as it is
     return int(bool(scan.defects or scan.missed))
@@ -202,11 +212,17 @@ def defect_strip(
     rules:str=None, # TOML file with the mill's own rules; adds the grade of the coil and why
     along:str=None, # axis that runs along the coil, x or y (the longer one)
     bits:int=None, # that 16-bit pixels use, 8 to 16 (as the model learned, or estimated)
+    ledger:str=None, # SQLite file that keeps each defect, such as the one of app.py's --ledger
+    coil:str=None, # its number; kept with every defect, as a column of its own
+    line:str=None, # where the steel runs; kept with every defect
+    shift:str=None, # in which it is inspected; kept with every defect
+    operator:str=None, # who inspects; kept with every defect
 )->Scan: # what was found
     "Inspect a camera strip: table of defects, map; status 0: nothing found, 1: found, 2: error"
     if format not in ('csv', 'parquet'):
         raise ValueError(f"--format is '{format}'; it is csv or parquet.")
     sign = excel_sign(format, excel, decimal_comma)
+    context = check_context(coil=coil, line=line, shift=shift, operator=operator)
     check_scale(mm_per_px)
     check_views(views)
     _check_numbers(tile, peak, per_m2)
@@ -216,7 +232,7 @@ def defect_strip(
     inspector = load_inspector(model, engine=engine, views=views)
     if inspector.engine.note: print(inspector.engine.note, file=sys.stderr)
     engine = inspector.engine
-    more = {'views':engine.views} if engine.views>1 else {}
+    more = ({'views':engine.views} if engine.views>1 else {}) | context
     for strip in strips: strip.use_bits(None if bits else inspector.bits)
     if inspector.grey:
         strips = [strip.to_grey() for strip in strips]
@@ -226,10 +242,13 @@ def defect_strip(
     if reference:
         peak,fitted = _fit_reference(engine, strips[1], mm_per_px, per_m2, peak, options)
         more.update(fitted)
-    scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
+    with _open_ledger(ledger) as store:
+        scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
+        kept = record_defects(store, scan, inspector, context) if store is not None else 0
     graded = grade_scan(rules, scan, mm_per_px) if rules else None
     if graded: more['disposition'] = graded._asdict()
     told = [f"disposition: {graded.grade} ({'; '.join(graded.reasons)})"] if graded else []
+    if ledger: told.append(f'{kept} defect{"s"*(kept!=1)} kept in {ledger}')
     folder = save_scan(scan, out, mm_per_px, format, sign,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)

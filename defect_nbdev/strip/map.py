@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from ..core.figures import drawable, label_fonts
 from ..core.images import resize_to, to_rgb
 from ..core.tables import write_table
+from ..monitoring.table_columns import CONTEXT
 from .defects import StripDefect, check_scale
 from .reader import Strip
 from .scan import Scan
@@ -47,18 +48,20 @@ def record(self:StripDefect,
 # %% ../../nbs/strip/06_map.ipynb #write-defects
 _COLUMNS = tuple(StripDefect('', 0, 0, 0, 0, 0, 0, 0, 0, 0).record(1, mm_per_px=1.))
 _WHOLE = ('number', 'xmin', 'ymin', 'xmax', 'ymax', 'area_px')
-_TYPES = dict(label='string', **dict.fromkeys(_WHOLE, 'int64'))
+_TYPES = dict.fromkeys(('label', *CONTEXT), 'string') | dict.fromkeys(_WHOLE, 'int64')
 
 def write_defects(
     path, # .csv or .parquet
     scan:Scan, # whose defects
     mm_per_px:float|None=None, # side of a pixel, millimetres; None leaves out those columns
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+    context:dict|None=None, # coil, line, shift, operator -> text; adds those columns
 ):
     "Write the table of defects, whole or not at all"
-    rows = (defect.record(i, mm_per_px) for i,defect in enumerate(scan.defects, 1))
+    said = context or {}
+    rows = ({**defect.record(i, mm_per_px), **said} for i,defect in enumerate(scan.defects, 1))
     columns = [name for name in _COLUMNS if mm_per_px or 'mm' not in name]
-    write_table(path, rows, columns, _TYPES, excel)
+    write_table(path, rows, [*columns, *said], _TYPES, excel)
 
 # %% ../../nbs/strip/06_map.ipynb #class-color
 _COLORS = ('#e6194b', '#1f77ff', '#2ca02c', '#ff8c00', '#9b30ff', '#00b3b3', '#b8860b',
@@ -156,7 +159,7 @@ def _draw_crop(ax, scan, number, mm_per_px):
     ax.set_title(title, fontsize=10, color=color)
 
 # %% ../../nbs/strip/06_map.ipynb #map-legend
-def _label_lines(axes, scan, mm_per_px):
+def _label_lines(axes, scan, mm_per_px, context):
     "Title and legend above the first line, the unit below the last"
     from matplotlib.lines import Line2D # slow: matplotlib
     counts = {label:n for label,n in scan.count().items() if n}
@@ -167,7 +170,8 @@ def _label_lines(axes, scan, mm_per_px):
             loc='lower right', bbox_to_anchor=(1, 1), ncols=len(counts), frameon=False)
     plural = 's'*(len(scan.defects)!=1)
     name = drawable(Path(scan.strip.name).name)
-    title = f'{name}: {len(scan.defects)} defect{plural}'
+    said = [name, *(f'{what} {drawable(text)}' for what,text in context.items())]
+    title = f"{', '.join(said)}: {len(scan.defects)} defect{plural}"
     if scan.missed:
         title += '; hatched: not inspected'
     axes[0].set_title(title, loc='left', fontsize=12)
@@ -175,12 +179,12 @@ def _label_lines(axes, scan, mm_per_px):
     axes[-1].set_xlabel(f'from head ({unit})', fontsize=10)
 
 # %% ../../nbs/strip/06_map.ipynb #draw-lines
-def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px):
+def _draw_lines(figure, scan, n_lines, line_length, worst, mm_per_px, context):
     axes = figure.subplots(n_lines, 1, squeeze=False)[:,0]
     numbers = set(worst if len(scan.defects)>60 else range(1, len(scan.defects)+1))
     for i,ax in enumerate(axes):
         _draw_line(ax, scan, i*line_length, line_length, numbers, mm_per_px)
-    _label_lines(axes, scan, mm_per_px)
+    _label_lines(axes, scan, mm_per_px, context)
 
 # %% ../../nbs/strip/06_map.ipynb #map-parts
 def _draw_crops(figure, scan, n_rows, worst, mm_per_px):
@@ -195,6 +199,7 @@ def strip_map(
     scan:Scan, # what was found
     mm_per_px:float|None=None, # side of a pixel, millimetres; None for axes in pixels
     most:int=12, # defects shown large
+    context:dict|None=None, # coil, line, shift, operator -> text, for the title
 ): # a matplotlib Figure
     "The whole strip with its defects, and the worst of them large"
     from matplotlib.figure import Figure # slow: matplotlib
@@ -208,8 +213,9 @@ def strip_map(
     heights = [n_lines*line_height + .6] + [n_rows*3.3]*(n_rows>0)
     figure = Figure(figsize=(18, sum(heights)+.4), dpi=100, layout='constrained')
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:,0]
-    with label_fonts(strip.name, *scan.classes):
-        _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px)
+    said = context or {}
+    with label_fonts(strip.name, *scan.classes, *said.values()):
+        _draw_lines(parts[0], scan, n_lines, line_length, worst, mm_per_px, said)
         if n_rows:
             _draw_crops(parts[1], scan, n_rows, worst, mm_per_px)
     return figure
