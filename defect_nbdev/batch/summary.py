@@ -57,6 +57,7 @@ def read_row(
            'label_set':_read_list(row, 'label_set'), 'quality':_read_list(row, 'quality'),
            'unknown_score':_read_number(row, 'unknown_score'),
            'milliseconds':_read_number(row, 'milliseconds'),
+           'id':row.get('id'), # in a ledger, if the row comes from one
            'wide':width>2*height} # its two pictures stand one above the other
     if label not in classes:
         raise ValueError(f"label is {label!r}; the classes are {', '.join(classes)}.")

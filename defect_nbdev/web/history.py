@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from fastcore.xml import P, to_xml
 
 from ..batch.report import write_report
-from ..batch.summary import Summary, count_words
+from ..batch.pictures import prediction_pictures
+from ..batch.summary import count_words, summarise
 from ..core.html import percent
 from ..core.metrics import wilson_interval
 from ..core.verdicts import NAMELESS, NO_DEFECT
@@ -25,7 +26,8 @@ from .components import refusal_card
 from .gradio_import import gr
 from .review import NOT_KEPT
 from .service import AppService
-from .tabs import PAGE_ERRORS, browser_only, page_sentence
+from .tabs import PAGE_ERRORS, PAGE_LANGUAGE, browser_only, language_field
+from .tabs import page_sentence
 
 # %% ../../nbs/web/11_history.ipynb #search
 class HistorySearch(NamedTuple):
@@ -138,21 +140,37 @@ def what_changed(self:AppService,
 def title(self:HistorySearch)->str:
     "What is looked for, in words"
     asked = {name:text for name,text in self._asdict().items() if text.strip()}
-    return ', '.join(f'{name} {text}' for name,text in asked.items()) or 'All answers'
+    return ', '.join(['All answers', *(f'{name}: {text}' for name,text in asked.items())])
+
+@patch
+def _report_pictures(self:AppService, id):
+    "A kept answer's surface, alone and with the evidence; nothing where it cannot be looked at"
+    try: image = self.ledger.load_image(self.ledger[id])
+    except ValueError: return ()
+    return prediction_pictures(self.inspector(image))
+
+def _readable_rows(rows, classes, counts):
+    "Rows of a report from those of a ledger; counts them, and those of another model"
+    for row in rows:
+        counts['known' if row['label'] in classes else 'others'] += 1
+        if row['label'] not in classes: continue
+        yield {**flatten_record(record_of(row)), 'id':row['id'], 'file':row['file'],
+               'status':'ok', 'error':''}
 
 @patch
 def report_history(self:AppService,
     rows, # inspections, from the store
     title:str, # what they are
     out, # folder that report.html is written to
+    language:str='en', # of the report: en, de, zh or ja
 )->tuple: # (the file, a sentence about what is in it)
     "Write the report of a part of the history"
-    summary,others = Summary(self.inspector.classes),0
-    for row in rows:
-        if row['label'] not in self.inspector.classes: others += 1
-        else: summary.add({**flatten_record(record_of(row)), 'file':row['file'], 'status':'ok',
-                           'error':'', 'time':row['time'].replace('Z', '+00:00')})
-    path = write_report(summary, out, title=title, settings={'asked for':title})
+    classes,counts = self.inspector.classes,Counter()
+    summary = summarise(_readable_rows(rows, classes, counts), classes)
+    for gallery in summary.galleries().values():
+        for row in gallery: row['pictures'] = self._report_pictures(row['id'])
+    path = write_report(summary, out, title=title, language=language)
+    others = counts['others']
     left = f'; {count_words(others, "answer")} of another model left out' if others else ''
     return path, f'{count_words(summary.images, "image")}{left}.'
 
@@ -161,14 +179,14 @@ _FIELDS = {'since':'From', 'until':'Before', 'coil':'Coil', 'line':'Line', 'shif
            'operator':'Operator', 'file':'Part of a file name'}
 _HINTS = {'since':'30 days ago', 'until':'2026-01-31 06:00'}
 
-def _find(service, fields, folder):
+def _find(service, fields, language, folder):
     "(status, rows, changes, files) for what was asked"
     search = HistorySearch(*(text or '' for text in fields))
     if not search.since.strip(): # a ledger of years is not read at every question
         search = search._replace(since=(datetime.now()-timedelta(days=30)).date().isoformat())
     groups = {}
     rows = count_groups(service.find_answers(search), groups) # both in one reading
-    path,told = service.report_history(rows, search.title(), folder)
+    path,told = service.report_history(rows, search.title(), folder, language)
     changes = '\n'.join(f'- {sentence}' for sentence in service.what_changed())
     heading = '## Today, beside the seven days before'
     table = gr.Dataframe(group_table(groups), visible=True)
@@ -191,12 +209,13 @@ def history_tab(
     changes = gr.Markdown(elem_id='history-changes')
     report = gr.File(label='Report, to print or to send', interactive=False,
                      file_count='multiple', visible=False, elem_id='history-report')
-    def on_find(*texts):
+    def on_find(*said):
+        *texts,language = said
         if not service.keeps_all: return refusal_card(NOT_KEPT),*(gr.skip(),)*3
         folder = service.workspace.served/secrets.token_hex(16)
         folder.mkdir()
-        try: told,*rest = _find(service, texts, folder)
+        try: told,*rest = _find(service, texts, language, folder)
         except PAGE_ERRORS as e: return refusal_card(page_sentence(e)),*(gr.skip(),)*3
         return str(to_xml(P(told, role='status'), indent=False)),*rest
-    find.click(on_find, fields, [status, table, changes, report],
-               **browser_only(concurrency_id='history', concurrency_limit=2))
+    find.click(on_find, [*fields, language_field()], [status, table, changes, report],
+               **browser_only(concurrency_id='history', concurrency_limit=2, js=PAGE_LANGUAGE))

@@ -37,6 +37,7 @@ from ..core.html import data_uri, percent
 from ..core.images import BadImage, read_image
 from ..core.models import find_model
 from ..core.tables import write_table
+from ..core.translation import check_language
 from ..core.verdicts import NAMELESS, VERDICT_TITLES, answer_name
 from ..datasets.names import clean_classes
 from ..datasets.synthetic import make_steel
@@ -46,6 +47,7 @@ from ..inference.prediction import Prediction
 from ..monitoring.table_columns import COLUMN_TYPES, columns, known_context, table_row
 from ..monitoring.store import InspectionStore
 from ..strip.command import grade_scan, save_scan
+from ..strip.ledger import record_defects
 from ..strip.reader import open_strip
 from ..strip.repeats import describe_repeat
 from ..strip.scan import default_peak, fit_thresholds, scan_strip
@@ -353,8 +355,9 @@ def _save_overlay(prediction, path, side=320):
 # %% ../../nbs/web/04_service.ipynb #batch-run
 class _BatchRun:
     "What a batch has found so far"
-    def __init__(self, service, folder, total, context):
+    def __init__(self, service, folder, total, context, language):
         self.service,self.folder,self.total = service,folder,total
+        self.language = language # of the report
         self.context = known_context(context)
         self.inspector,self.fault = service.inspector,'' # to the end, whatever is switched to
         self.summary = Summary(self.inspector.classes)
@@ -412,7 +415,8 @@ def save(self:_BatchRun):
     for path,excel in zip(tables, (self.service.excel, '')):
         names = columns(inspector.classes, extra, inspector.views, bool(engine.detector))
         write_table(path, self.rows, names, COLUMN_TYPES, excel)
-    report = write_report(self.summary, self.folder/'report.html', settings=settings)
+    report = write_report(self.summary, self.folder/'report.html', settings=settings,
+                          language=self.language)
     return [str(path) for path in (*tables, report)]
 
 # %% ../../nbs/web/04_service.ipynb #batch
@@ -443,6 +447,7 @@ def inspect_batch(self:AppService,
     interval:float=.5, # seconds between two reports of progress
     visit:str='', # whose batch it is: `stops.stop(visit)` ends it, and what is done stays
     context=None, # coil, line, shift, operator -> text, or None
+    language:str='en', # of the report: en, de, zh or ja
 ): # generator of `BatchProgress`; the last one is complete
     "Inspect many files in turn; ValueError with one sentence if they are too many"
     with (self.stops.listen(visit) as stop, self.batches.enter() as place,
@@ -454,7 +459,7 @@ def inspect_batch(self:AppService,
         for words in wait_turn(place, stop, interval):
             yield BatchProgress(0, len(uploads), waiting=words)
         if stop.is_set(): raise ValueError(NOT_BEGUN)
-        run = _BatchRun(self, folder, len(uploads), context)
+        run = _BatchRun(self, folder, len(uploads), context, check_language(language))
         yield from self._inspect_uploads(run, uploads, place, stop, interval)
         files = run.save()
         run.keep_images(unpacked, self.workspace.kept)
@@ -580,6 +585,17 @@ def finish(self:_StripRun, scan, folder):
     return StripProgress(1., json.dumps(strip_view(scan, mm)), rows, 'mm' if mm else 'px', files,
                          _describe_disposition(graded) + _describe_scan(scan, mm, knows_clean))
 
+@patch
+def keep_defects(self:AppService,
+    run, # the `_StripRun` that found them
+    scan, # a `Scan`
+)->str: # why they are not in the ledger; '' for nothing
+    "Write the tile around each defect down, where a ledger was named, for the review"
+    if not self.keeps_all: return ''
+    try: record_defects(self.ledger, scan, run.inspector, run.context)
+    except (OSError, ValueError) as e: return f'The defects could not be kept: {e}'
+    return ''
+
 # %% ../../nbs/web/04_service.ipynb #strip
 @patch
 def inspect_strip(self:AppService,
@@ -591,6 +607,7 @@ def inspect_strip(self:AppService,
     interval:float=.5, # longest wait for progress, seconds
     visit:str='', # whose strip it is: `stops.stop(visit)` ends it, and what is done stays
     context=None, # coil, line, shift, operator -> text, or None
+    keep:bool=True, # its defects in the ledger, where there is one
 ): # generator of `StripProgress`; the last one is complete
     "Inspect a strip in turn; ValueError with one sentence if it cannot be"
     name = name or os.path.basename(path)
@@ -605,7 +622,10 @@ def inspect_strip(self:AppService,
             for share in run.progress(work, interval):
                 if share: place.seconds_left = (time.monotonic()-start)*(1-share)/share
                 yield StripProgress(share)
-            yield run.finish(work.result(), folder)
+            found = work.result()
+            complete = run.finish(found, folder)
+            fault = self.keep_defects(run, found) if keep else ''
+            yield complete._replace(summary=f'{complete.summary} {fault}'.strip())
         finally:
             run.left.set()
 

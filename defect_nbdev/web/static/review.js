@@ -58,6 +58,7 @@ const drawList = () => {
   drawChips();
   const items = listed();
   parts.left.textContent = `${open(items).length} of ${items.length} left`;
+  parts.more.hidden = !queue.more;
   let current = null;
   redraw(parts.list, () => { for (const item of items) current = makeItem(item) || current; });
   if (current) keepInSight(current);
@@ -416,6 +417,10 @@ const layOut = () => {
   root.replaceChildren();
   const head = make('div', 'head', root);
   parts.left = make('strong', 'left', head);
+  parts.more = make('button', 'more', head, 'Older answers wait, too: load the list again');
+  parts.more.type = 'button';
+  parts.more.hidden = true;
+  parts.more.addEventListener('click', load);
   parts.chips = make('div', 'chips', head);
   parts.status = make('p', 'status', root);
   parts.status.setAttribute('role', 'status');
