@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ..core.files import file_sha256, read_json, write_text
 from ..core.models import find_model
+from ..core.weights import stored_tensors
 from ..data import AUGMENTS, eval_transform
 from ..datasets.layouts import evenly_spaced
 from ..datasets.quality import fit_limits, load_limits, save_limits
@@ -290,6 +291,11 @@ def _new_config(config, network, held_out, key):
     return replace(config, evidence_scale=evidence_scale(logits), cell_offset=offset,
                    training=record)
 
+def _is_half_precision(model):
+    "Are a model's weights stored in half precision?"
+    tensors = stored_tensors(Path(model)/'model.safetensors').values()
+    return any(tensor.dtype=='F16' for tensor in tensors)
+
 def learn_detector(
     model, # a saved model's folder or a shipped model's name
     data, # folder with its images and their boxes
@@ -313,7 +319,8 @@ def learn_detector(
     key = _training_key(model, network, training, clean, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
     trained = trainer.eval_model.classifier.eval()
-    save_model(trained, out, _new_config(config, trained, parts.held_out, key))
+    save_model(trained, out, _new_config(config, trained, parts.held_out, key),
+               fp16=_is_half_precision(source))
     write_manifest(out/'split.json', manifest)
     limits = load_limits(source)
     if limits: save_limits(limits, out)
