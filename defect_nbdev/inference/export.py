@@ -277,10 +277,15 @@ def _try_export(content, reference, path, meta, expected):
     return _Trial(content, engine, *found)
 
 # %% ../../nbs/inference/06_export.ipynb #try-quantized
+def _without_boxes(expected):
+    absent = expected.outputs._replace(boxes=None, box_scores=None, present=None)
+    return expected._replace(outputs=absent)
+
 def _try_quantized(reference, calibration_images, path, meta, pixels):
     "(trial, metadata) in 8 bits, with as many first blocks in 32 bits as the answers need"
     calibrating,choosing = calibration_sets(calibration_images)
     expected = [_Expected(each, reference.run_batches(each)) for each in (choosing, pixels)]
+    expected[0] = _without_boxes(expected[0]) # the worst place of all says little of spoiled images
     for n in range(len(reference.model.backbone.blocks)):
         content = quantize_corrected(reference, calibrating, tuple(range(n)))
         meta = {**meta, 'whole_blocks':n}
