@@ -5,9 +5,10 @@
 
 OpenVINO computes all. *plain* rounds the whole backbone and nothing else; *exported* is the file
 that `defect_export --int8` writes: offsets taken off, and as many first blocks in 32 bits as the
-learned images asked for. Compared with 32 bits on three sets that decided nothing of this: the
-images that judged the model, a corrupted copy of each, and 60 generated ones. For the time the
-engines take turns on the same pixels; a ratio is formed within a turn."""
+learned images asked for. Compared with 32 bits on the images that judged the model (on which an
+export that changes too much is refused, so they are not free of choice), on a corrupted copy of
+each, and on 60 generated ones; these two decided nothing. For the time the engines take turns on
+the same pixels; a ratio is formed within a turn."""
 import platform
 import tempfile
 import time
