@@ -9,7 +9,7 @@ __all__ = ['defect_engines']
 from functools import partial
 
 from ..core.cli import command, optional_argument
-from .loading import find_source, load_any, measure_engines, try_engines
+from .loading import find_source, load_any, measure_model, try_engines
 
 
 # %% ../../nbs/inference/13_engines_command.ipynb #print-trials
@@ -30,10 +30,11 @@ def defect_engines(
     "Measure which engine answers fastest for a model on this machine"
     source,with_torch = find_source(model),partial(load_any, model, 'cpu')
     if source.file is None: trials = try_engines({'torch':with_torch})
-    else: trials = measure_engines(source.file, torch=with_torch)
+    else: trials = measure_model(model, torch=with_torch)
     if all(trial.problem for trial in trials): with_torch() # says what is wrong with the model
     others = [trial.engine for trial in trials if trial.engine!='torch' and not trial.problem]
     _print_trials(trials, others[0] if others else 'torch')
-    if source.reason: print(f'nothing but PyTorch can be used: {source.reason}')
+    if source.reason and source.file: print(source.reason)
+    elif source.reason: print(f'nothing but PyTorch can be used: {source.reason}')
     elif source.file is None: print('there is a GPU, which PyTorch uses, or no other engine')
 

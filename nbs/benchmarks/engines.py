@@ -8,10 +8,10 @@ One process, the same pixels, all engines on the same number of threads. They ta
 speed-up is formed with eager PyTorch in 32 bits of the same round, and the table shows the median
 over the rounds and the extremes; one that takes three times as long has one turn. Each turn goes
 from uint8 pixels in memory to logits, probabilities, label sets, unknown-score, verdict and all
-maps in memory; reading and resizing an image are the same for all and left out. *OpenVINO int8* is
-quantised by NNCF on images the model learned from. Right answers, labels the same as PyTorch's and
-the correlation of the maps are counted on the images that judged the model's training. *Start to
-first answer* is a fresh Python that reads one JPEG. On a GPU eager fp32, bf16, torch.compile and
+maps in memory; reading and resizing an image are the same for all and left out. Right answers,
+labels the same as PyTorch's and the correlation of the maps are counted on the images that judged
+the model's training; 8 bits have a script of their own, `int8.py`. *Start to first answer* is a
+fresh Python that reads one JPEG. On a GPU eager fp32, bf16, torch.compile and
 CUDA graphs (compile's `reduce-overhead`) take turns, and the share of the roofline is the
 convolutions' and matrix products' operations, as PyTorch's counter has them, over --tflops, the
 card's peak for the type."""
@@ -38,7 +38,6 @@ from defect_nbdev.inference.export import export_model, trial_images
 from defect_nbdev.inference.torch_engine import load_torch_engine
 
 BASELINE = 'eager fp32'
-INT8 = 'OpenVINO int8'
 
 
 class Autocast(torch.nn.Module):
@@ -73,7 +72,6 @@ ON_GPU = {
 
 class Images(NamedTuple):
     "What a model is measured on; None without --data"
-    learned:np.ndarray|None=None # (N,size,size,3) uint8, which calibrate 8 bits
     validation:np.ndarray|None=None # (M,size,size,3) uint8
     targets:np.ndarray|None=None # (M,) their classes
 
@@ -81,11 +79,11 @@ class Images(NamedTuple):
 def load_images(name, base, args):
     "Images of a model's training and validation"
     if not args.data: return Images()
-    train,valid = read_split(name, args.data)
+    _,valid = read_split(name, args.data)
     chosen = evenly_spaced(len(valid), args.judged)
     valid = replace(valid, samples=tuple(valid[i] for i in chosen))
     targets = np.array([base.classes.index(sample.label) for sample in valid])
-    return Images(read_pixels(train, base.size), read_pixels(valid, base.size), targets)
+    return Images(read_pixels(valid, base.size), targets)
 
 
 def torch_engines(name, device, wrappers):
@@ -101,16 +99,10 @@ def exported_engines(name, base, folder, images, threads):
     "({engine: Engine} from exported files, {engine: why it is missing})"
     engines,missing,validation = {},{},images.validation
     some = None if validation is None else validation[::8]
-    exports = {
-        'ONNX Runtime fp32':(f'{name}.onnx', None, some),
-        'OpenVINO fp32':(f'{name}.xml', None, some),
-        INT8:(f'{name}-int8.xml', images.learned, validation)}
-    for key,(file,learned,judges) in exports.items():
-        if key==INT8 and learned is None:
-            missing[key] = 'no --data'
-            continue
+    exports = {'ONNX Runtime fp32':f'{name}.onnx', 'OpenVINO fp32':f'{name}.xml'}
+    for key,file in exports.items():
         try:
-            export_model(base, folder/file, learned, judges)
+            export_model(base, folder/file, validation_images=some)
             engines[key] = load_engine(folder/file, threads)
         except ValueError as e:
             missing[key] = str(e).split(': ', 1)[-1]
@@ -221,13 +213,6 @@ def check_goals(rows, quality, start):
     for model,seconds in start.items():
         goals.append({'goal':f'{model}: start to first answer through ONNX Runtime ≤ 2 s',
                       'measured':f'{seconds:.2f} s', 'met':seconds<=2})
-    for model,of_model in quality.items():
-        if INT8 not in of_model: continue
-        labels,maps = of_model[INT8]['same_labels'],of_model[INT8]['map_correlation']
-        goals.append({'goal':f'{model}, {INT8}: ≥ 99.5 % same label',
-                      'measured':f'{labels:.2%}', 'met':labels>=.995})
-        goals.append({'goal':f'{model}, {INT8}: map correlation ≥ 0.98',
-                      'measured':f'{maps:.4f}', 'met':maps>=.98})
     return goals
 
 
@@ -287,8 +272,8 @@ def measure_on_cpu(name, base, pixels, images, args, results):
 def parse_args():
     parser = make_parser(__doc__)
     parser.add_argument('--models', nargs='*', default=['neu-resnet50', 'neu-lite0'])
-    parser.add_argument('--data', help='the images the models were trained on; without, no int8 '
-                                       'and no quality')
+    parser.add_argument('--data', help='the images the models were trained on; without, no '
+                                       'quality')
     parser.add_argument('--batches', type=int, nargs='*', default=[1, 32])
     parser.add_argument('--images', type=int, default=64, help='in each turn')
     parser.add_argument('--rounds', type=int, default=9)
@@ -322,7 +307,7 @@ def main():
     if has_gpu:
         device = torch.cuda.get_device_name()
     write_json(args.out, {
-        'device':device, 'versions':package_versions('torch', 'onnxruntime', 'openvino', 'nncf'),
+        'device':device, 'versions':package_versions('torch', 'onnxruntime', 'openvino'),
         'rounds':args.rounds, 'images':args.images, 'rows':results.rows,
         'quality':results.quality, 'start_to_first_answer_s':results.start,
         'missing':results.missing, 'goals':goals})
