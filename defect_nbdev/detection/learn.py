@@ -32,7 +32,8 @@ from .defects import DetectionSettings, ScoreCalibration, log_odds
 from .head import DetectionHead, weights_fingerprint
 from .metrics import false_alarms_at_recall, match_defects, tile_around
 from .predict import detect_images
-from .train import HEAD_CONFIG, TEACHER_WEIGHT, boxed_samples, make_trainer
+from .train import FEATURE_WEIGHT, HEAD_CONFIG, TEACHER_WEIGHT, boxed_samples
+from .train import make_trainer
 from .views import ViewConfig
 from ..model import cell_offset, load_model, predict_batches, save_model
 from ..train import TrainConfig, evidence_scale
@@ -303,7 +304,7 @@ def learn_detector(
     training:TrainConfig=HEAD_CONFIG, # the training's numbers
     on_epoch=lambda row: None, # called with each epoch's numbers
     clean=(), # of `Sample`: images of clean metal, from `read_clean_images`
-    **options, # of `make_trainer`: teacher_weight, augment, views, batch, workers, width, depth, …
+    **options, # of `make_trainer`: teacher_weight, feature_weight, augment, views, batch, …
 )->dict: # what is stored with the head, plain JSON types
     "Train a copy of a saved model and a new head; goes on from a checkpoint if there is one"
     out,source = Path(out),find_model(model)
@@ -315,7 +316,8 @@ def learn_detector(
     manifest = require_manifest(model)
     parts = divide_boxed(manifest, data, config.preprocess.bits, config.classes, clean)
     # what is not named is kept too: a default may change, a recipe may not
-    options = {'teacher_weight':TEACHER_WEIGHT, **options, 'train_backbone':True}
+    options = {'teacher_weight':TEACHER_WEIGHT, 'feature_weight':FEATURE_WEIGHT, **options,
+               'train_backbone':True}
     key = _training_key(model, network, training, clean, options)
     trainer = _train(network, config, parts, out, key, training, on_epoch, options)
     trained = trainer.eval_model.classifier.eval()
