@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..core.html import image_uri
+from ..core.html import image_uri, percent
 from ..core.images import to_rgb
 
 # %% ../../nbs/batch/04_pictures.ipynb #smaller
@@ -62,6 +62,6 @@ def row_pictures(
     except (ValueError, OSError) as e: return (), f'No picture: {e}'
     label,confidence = prediction.label,prediction.confidence
     changed = label!=row['label'] or abs(confidence-row['confidence'])>.02
-    note = (f'Looked at again, the answer is {label}, {confidence:.1%}: '
+    note = (f'Looked at again, the answer is {label}, {percent(confidence)}: '
             'the file or the model has changed since.')
     return prediction_pictures(prediction), note if changed else ''

@@ -22,6 +22,10 @@ from ..inference.prediction import is_strange_in_colour
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
 
+def _pictures(facts):
+    "What is counted: images, or also the defects of strips"
+    return 'pictures' if facts['strip_defects'] else 'images'
+
 def _told(facts):
     "The verdicts that the page speaks of"
     return told_verdicts({verdict:row['n'] for verdict,row in facts['verdicts'].items()})
@@ -33,8 +37,9 @@ def _verdict_section(facts):
              _count(facts, 'verdicts', verdict, 'n'),
              number_cell(facts, 'verdicts', verdict, 'share'), VERDICT_MEANINGS[verdict]]
             for verdict in _told(facts)]
-    table = html_table(['verdict', 'images', 'share', 'meaning'], rows,
-                       'Verdicts of the images that could be read')
+    pictures = _pictures(facts)
+    table = html_table(['verdict', pictures, 'share', 'meaning'], rows,
+                       f'Verdicts of the {pictures} that could be read')
     return html_section('What is decided, and what is left to do', '', verdict_svg(facts), table)
 
 # %% ../../nbs/batch/07_report.ipynb #class-row
@@ -51,14 +56,15 @@ def _class_row(facts, name):
 def _class_section(facts):
     "Pareto chart and table of the classes"
     if not facts['images']: return ''
-    intro = (f"Of {_count(facts, 'images')} images, {_count(facts, 'defects')} were named as a "
+    pictures = _pictures(facts)
+    intro = (f"Of {_count(facts, 'images')} {pictures}, {_count(facts, 'defects')} were named as a "
              'defect, certain or to be checked. The bars show how many of them were called what, '
              'the line adds up, the dashed mark is at 80 %. The 95 % range is where the share lies '
              'on other steel of this kind, if these images are a fair sample of the production and '
              'do not show the same metal twice.')
-    head = ['class', 'images', 'share', '95 % range', 'to check', 'confidence', 'area']
+    head = ['class', pictures, 'share', '95 % range', 'to check', 'confidence', 'area']
     table = html_table(head, [_class_row(facts, name) for name in facts['classes']],
-                       'Most frequent first; images of no class are left out')
+                       f'Most frequent first; {pictures} of no class are left out')
     note = ('<p class="quiet">Confidence is the mean probability of the class, area the mean share '
             'of the image that it takes.</p>')
     chart = f'<div class="beside">{pareto_svg(facts)}{table}</div>'
@@ -75,7 +81,7 @@ def _quality_section(facts):
     told = [verdict for verdict in _told(facts) if verdict]
     rows = [[escape(flag or 'nothing to remark'), *(_count(facts, 'quality', flag, key)
              for key in ('n', *told))] for flag in facts['quality']]
-    table = html_table(['remark', 'images', *(VERDICT_WORDS[v] for v in told)], rows,
+    table = html_table(['remark', _pictures(facts), *(VERDICT_WORDS[v] for v in told)], rows,
                        'Remarks about the pictures; one may carry several')
     chart = f'<div class="beside">{histogram_svg(facts)}{table}</div>'
     return html_section('How sure, and in which light', intro, chart)
@@ -130,10 +136,12 @@ def _card_lines(row):
         score = None if is_strange_in_colour(row) else row['unknown_score']
         strangeness = '' if score is None else f'; strangeness {score:.1f}'
         yield f'comes nearest to {label}{strangeness}'
+    elif row['corrected']:
+        yield f"<b>{label}</b>, said by a person"
     else:
         also = f"; could be {escape(', '.join(others))}" if others else ''
         yield f"<b>{label}</b>, {percent(row['confidence'])} sure{also}"
-        yield f"{percent(row['area'])} of the image"
+    if row['verdict']!='unrecognised': yield f"{percent(row['area'])} of the image"
     if row['quality']: yield f"Picture: {escape(', '.join(row['quality']))}"
 
 # %% ../../nbs/batch/07_report.ipynb #card-images
@@ -181,13 +189,14 @@ def report_page(
     inspector=None, # of a path: a Prediction; None for a report without new pictures
     title:str='What was found on the steel', # headline of the page
     settings:dict=None, # name -> text, number, list or dict: what the inspection was made with
+    notes=(), # further sentences below the headline
 )->str: # a whole HTML page
     "The report for people"
     facts = summary.facts()
     galleries = [_gallery_section(name, rows, inspector)
                  for name,rows in summary.galleries().items()]
     return html_page(
-        title, PATTERNS, f'<h1>{escape(title)}</h1>', headline_box(headline(facts)),
+        title, PATTERNS, f'<h1>{escape(title)}</h1>', headline_box([*headline(facts), *notes]),
         _verdict_section(facts), _class_section(facts), *galleries, _quality_section(facts),
         _unreadable_section(facts, summary.problems), _setting_section(facts, settings or {}),
         style=report_style('batch/report.css'))
@@ -199,6 +208,7 @@ def write_report(
     inspector=None, # of a path: a Prediction; None for a report without new pictures
     title:str='What was found on the steel', # headline of the page
     settings:dict=None, # name -> text, number, list or dict: what the inspection was made with
+    notes=(), # further sentences below the headline
     language:str='en', # of the page: en, de, zh or ja
 )->Path: # the file
     "Write the page, whole or not at all"
@@ -208,6 +218,6 @@ def write_report(
     except OSError as e:
         why = f'nothing can be written here ({e.strerror})'
         raise OSError(e.errno, why, str(path.parent)) from None
-    page = report_page(summary, inspector, title, settings)
+    page = report_page(summary, inspector, title, settings, notes)
     write_text(path, page if language=='en' else translator.translate_page(page))
     return path

@@ -103,6 +103,11 @@ FLAGS = (
     'too dark', 'too bright', 'clipped', 'low contrast', 'out of focus', 'too small', COLOURED,
     'unusual shape', 'too large')
 
+_ROUNDED = .00005 # `fit_limits` rounds to four digits
+
+def _is_usual_shape(quality, limits):
+    return limits.aspect_min-_ROUNDED <= quality.aspect <= limits.aspect_max+_ROUNDED
+
 def flags(
     quality:Quality, # of an image
     limits:Limits=Limits(), # of a model
@@ -113,7 +118,7 @@ def flags(
         quality.clipped>limits.clipped_max, quality.contrast<limits.contrast_min,
         quality.sharpness<limits.sharpness_min,
         min(quality.width, quality.height)<limits.side_min, quality.colour>limits.colour_max,
-        not limits.aspect_min<=quality.aspect<=limits.aspect_max,
+        not _is_usual_shape(quality, limits),
         min(quality.width, quality.height)>(limits.side_max or math.inf))
     return tuple(flag for flag,is_wrong in zip(FLAGS, wrong) if is_wrong)
 

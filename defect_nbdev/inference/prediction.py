@@ -51,7 +51,7 @@ class Prediction:
     def __repr__(self):
         h,w = self.image.shape[:2]
         verdict = [] if self.verdict is None else [self.verdict]
-        name = f'{self.label} {self.confidence:.1%}'
+        name = f'{self.label} {percent(self.confidence)}'
         if self.verdict=='unrecognised': name = f'nearest {self.label}'
         parts = 'no defect found' if self.verdict=='no_defect' else name, *verdict, *self.flags
         return f'{", ".join(parts)} ({w}×{h} px, {self.milliseconds:.0f} ms)'

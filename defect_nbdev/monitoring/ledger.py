@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from fastcore.script import store_true
 
 from ..core.cli import command
-from ..core.html import printable
+from ..core.html import percent, printable
 from ..core.tables import excel_sign, write_table
 from ..core.verdicts import NAMELESS, answer_name
 from ..datasets.names import class_name
@@ -63,12 +63,12 @@ def _shorten(name, length):
 # %% ../../nbs/monitoring/04_ledger.ipynb #format-lines
 def _format_lines(rows):
     "Lines for a terminal"
-    yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>6}  {'verdict':12}  "
+    yield (f"{'id':>7}  {'time':20}  {'file':32}  {'class':16}  {'sure':>7}  {'verdict':12}  "
            'operator')
     for row in rows:
-        sure = '' if row['verdict'] in NAMELESS else f"{row['confidence']:.1%}"
+        sure = '' if row['verdict'] in NAMELESS else percent(row['confidence'])
         cells = (f"{row['id']:7}", f"{row['time'][:19]}Z", f"{_shorten(row['file'], 32):32}",
-                 f"{answer_name(row['label'], row['verdict'])[:16]:16}", f'{sure:>6}',
+                 f"{answer_name(row['label'], row['verdict'])[:16]:16}", f'{sure:>7}',
                  f"{row['verdict'] or '':12}", row['corrected'] or '')
         yield '  '.join(cells).rstrip()
 

@@ -30,7 +30,7 @@ from ..datasets.quality import measure
 from ..datasets.splits import has_learned_all, known_parts, require_manifest
 from ..inference.inspector import load_inspector
 from .table_columns import row_timestamp
-from .store import InspectionStore, open_store
+from .store import InspectionStore, is_database, open_store
 
 # %% ../../nbs/monitoring/05_reference.ipynb #table
 MEASURES = ('brightness', 'contrast', 'sharpness', 'unknown_score', 'confidence')
@@ -106,12 +106,11 @@ def to_table(
 def read_table(
     source, # a .csv or .parquet file of defect_inspect, a store, or an iterable of dicts
 )->Table: # its images
-    "Read results from wherever they are; a file's first bytes tell what it is"
+    "Read results from wherever they are; what a file holds tells what it is"
     if isinstance(source, InspectionStore):
         return to_table(source.inspections(), printable(source.path.name))
     if not isinstance(source, (str, Path)): return to_table(source)
-    with open(source, 'rb') as f: start = f.read(16)
-    if start.startswith(b'SQLite format 3'):
+    if is_database(source):
         with open_store(source) as store: return read_table(store)
     name,columns = printable(source),set(table_columns(source))
     if columns: _check_columns(columns, name)

@@ -244,8 +244,9 @@ def defect_strip(
         more.update(fitted)
     with _open_ledger(ledger) as store:
         scan = _scan_with_bar(engine, strips[0], mm_per_px, 'strip', peak=peak, **options)
-        kept = record_defects(store, scan, inspector, context) if store is not None else 0
-    graded = grade_scan(rules, scan, mm_per_px) if rules else None
+        graded = grade_scan(rules, scan, mm_per_px) if rules else None
+        kept = 0 if store is None else record_defects(store, scan, inspector, context,
+                                                      graded=graded)
     if graded: more['disposition'] = graded._asdict()
     told = [f"disposition: {graded.grade} ({'; '.join(graded.reasons)})"] if graded else []
     if ledger: told.append(f'{kept} defect{"s"*(kept!=1)} kept in {ledger}')

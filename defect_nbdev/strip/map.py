@@ -13,6 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 
 from ..core.figures import drawable, label_fonts
+from ..core.html import percent
 from ..core.images import resize_to, to_rgb
 from ..core.tables import write_table
 from ..monitoring.table_columns import CONTEXT
@@ -155,7 +156,7 @@ def _draw_crop(ax, scan, number, mm_per_px):
     if mm_per_px:
         area = f'{defect.area*mm_per_px**2:,.0f} mm²'
     place = f'{defect.ymin*unit:,.6g} {name} from head, {area}'
-    title = f'{number} {drawable(defect.label)} {defect.confidence:.0%}\n{place}'
+    title = f'{number} {drawable(defect.label)} {percent(defect.confidence)}\n{place}'
     ax.set_title(title, fontsize=10, color=color)
 
 # %% ../../nbs/strip/06_map.ipynb #map-legend

@@ -64,6 +64,7 @@ class Scan:
     thresholds:dict # class -> least evidence at a defect's highest cell, or probability of its box
     defects:list=field(default_factory=list) # of `StripDefect`, from head to tail
     missed:list=field(default_factory=list) # (start, stop) of rows that no tile shows
+    stopped_at:int|None=None # the row where somebody stopped the scan; None for a complete one
     tiles:int=0 # that the network predicted
     clean_tiles:int=0 # of them, known to be without a defect: by class, or by a detection head
     unknown_tiles:int=0 # of them, with the verdict 'unrecognised', whatever their class
@@ -232,7 +233,10 @@ def scan_strip(
         if tiles is not None:
             scanner.add_tiles(y, xs, *_predict_tiles(engine, tiles, batch))
         on_progress(y+layout.tile)
-        if should_stop(): break
+        if should_stop():
+            end = min(y+layout.tile, strip.length)
+            scan.stopped_at = end if end<strip.length else None
+            break
     return scanner.finish()
 
 # %% ../../nbs/strip/05_scan.ipynb #check-reference

@@ -491,15 +491,25 @@ def _defect_row(number, defect, mm_per_px):
 _NO_CLEAN = ('This model knows no clean metal, so shadows get the names of defects; '
              'give a strip that is known to be clean as a reference.')
 
+def _describe_gaps(scan, mm):
+    "How much was judged, where somebody stopped it, and what could not be read; '' for all of it"
+    if not scan.missed: return ''
+    strip,end = scan.strip,scan.stopped_at
+    judged = f'{percent((strip.length-scan.missed_rows)/strip.length)} was judged'
+    lost = scan.missed_rows - (0 if end is None else strip.length-end)
+    parts = [f'{lost:,} rows could not be inspected'] if lost>0 else []
+    if end is not None:
+        place = f'{end*mm/1000:,.2f} m' if mm else f'{end:,} px'
+        parts.insert(0, f'the scan was stopped {place} from the head')
+    return '; '.join([judged, *parts]) + '.'
+
 def _describe_scan(scan, mm, knows_clean):
     "What was found, in a few sentences"
     strip = scan.strip
-    missed = scan.missed_rows
     found = count_words(len(scan.defects), 'defect')
     counts = (f'{found} in {strip.length:,} × {strip.width:,} px, {scan.tiles:,} tiles, '
               f'{scan.unknown_tiles:,} of them unlike anything the model learned from.')
-    judged = percent((strip.length-missed)/strip.length)
-    gaps = f'{judged} was judged; {missed:,} rows could not be inspected.' if missed else ''
+    gaps = _describe_gaps(scan, mm)
     repeats = (describe_repeat(repeat, mm) for repeat in scan.repeats)
     return ' '.join(filter(None, (counts, gaps, *repeats, '' if knows_clean else _NO_CLEAN)))
 
@@ -571,12 +581,17 @@ def _describe_disposition(graded):
 
 # %% ../../nbs/web/04_service.ipynb #strip-run-save
 @patch
+def grade(self:_StripRun, scan):
+    "The grade of the coil and why; None without rules"
+    return grade_scan(self.rules, scan, self.mm_per_px) if self.rules else None
+
+@patch
 def finish(self:_StripRun, scan, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
     several = {'views':engine.views} if engine.views>1 else {}
     several.update(self.context)
-    graded = grade_scan(self.rules, scan, mm) if self.rules else None
+    graded = self.grade(scan)
     if graded: several['disposition'] = graded._asdict()
     save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash, **several)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
@@ -592,7 +607,7 @@ def keep_defects(self:AppService,
 )->str: # why they are not in the ledger; '' for nothing
     "Write the tile around each defect down, where a ledger was named, for the review"
     if not self.keeps_all: return ''
-    try: record_defects(self.ledger, scan, run.inspector, run.context)
+    try: record_defects(self.ledger, scan, run.inspector, run.context, graded=run.grade(scan))
     except (OSError, ValueError) as e: return f'The defects could not be kept: {e}'
     return ''
 
@@ -645,12 +660,19 @@ def correct(self:AppService,
     return item._replace(id=id, correction=stored)
 
 # %% ../../nbs/web/04_service.ipynb #corrections-record
-def _correction_record(item):
+def _who_said(ledger, item):
+    "by, note and time of a correction, from the ledger; empty where it is not there any more"
+    said = ledger.corrections(item.id) if item.id else []
+    last = next((word for word in reversed(said) if word['label']==item.correction), {})
+    return {name:last.get(name, '') for name in ('by', 'note', 'time')}
+
+def _correction_record(item, ledger):
     "An entry of corrections.json"
     record = item.record
     was = answer_name(record['label'], record['verdict'])
-    return {'file':item.name, 'from':was, 'to':item.correction, 'image_hash':record['image_hash'],
-            'model_hash':record['model_hash']}
+    return {'file':item.name, 'from':was, 'to':item.correction, **_who_said(ledger, item),
+            'image_hash':record['image_hash'], 'model_hash':record['model_hash']}
+
 
 # %% ../../nbs/web/04_service.ipynb #export-corrections
 @patch
@@ -666,7 +688,7 @@ def export_corrections(self:AppService,
         for item in items:
             name = item.record['image_hash'][:16] + Path(item.path).suffix
             archive.write(item.path, f'{item.correction}/{name}')
-        records = json.dumps(list(map(_correction_record, items)), indent=1)
+        records = json.dumps([_correction_record(item, self.ledger) for item in items], indent=1)
         archive.writestr('corrections.json', records)
     return path
 
