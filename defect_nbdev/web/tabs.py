@@ -26,7 +26,8 @@ from ..core.faults import error_sentence
 from ..core.html import percent
 from ..core.models import find_model, shipped_model
 from ..core.translation import Translator
-from ..core.verdicts import NO_DEFECT, VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
+from ..core.verdicts import NO_DEFECT, VERDICTS, VERDICT_TITLES, VERDICT_WORDS
+from ..core.verdicts import answer_name
 from ..datasets.synthetic import make_steel
 from ..inference.disposition import record_disposition
 from ..monitoring.table_columns import CONTEXT, safe_class
@@ -59,8 +60,8 @@ def page_theme():
     filled = {f'button_primary_background_fill{state}{mode}':f'*primary_{shade}'
               for state,shade in (('', 600), ('_hover', 700)) for mode in ('', '_dark')}
     return base.set(**filled, body_text_color_subdued='*neutral_500',
-                    link_text_color_dark='*primary_300', input_placeholder_color='*neutral_500',
-                    input_placeholder_color_dark='*neutral_400')
+                    link_text_color_dark='*primary_300', input_placeholder_color='*neutral_600',
+                    input_placeholder_color_dark='*neutral_300')
 
 # %% ../../nbs/web/06_tabs.ipynb #page-css
 LANGUAGES = {'en':'English', 'de':'Deutsch', 'zh':'中文', 'ja':'日本語'}
