@@ -308,11 +308,14 @@ def _batch_controls():
     return files,start,stop,status,saved
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-tab
+_NAME_WIDTH = 176 # pixels of a file's name, which leave its verdict on a phone's screen
+
 def _batch_results(service):
     "Places for the table and the pictures, and for one image that is opened from them"
     columns = _batch_columns(service)
     table = gr.Dataframe(headers=list(columns), datatype=list(columns.values()),
                          type='array', interactive=False, show_search='filter', max_height=460,
+                         column_widths=[_NAME_WIDTH],
                          label='Results; choose a row to open its picture', elem_id='batch-table')
     pictures = gr.Gallery(label='Surface with evidence; choose one to open it', columns=5,
                           height='auto', object_fit='contain', interactive=False,
