@@ -50,7 +50,9 @@ class Translator:
         both = [(row['en'], row[language]) for row in _rows()]
         self.exact = {english:other for english,other in both if '{' not in english}
         patterns = [(*_to_pattern(english), other) for english,other in both if '{' in english]
-        self.patterns = sorted(patterns, key=lambda pattern: -pattern[2])
+        patterns = sorted(patterns, key=lambda pattern: -pattern[2]) # what says most comes first
+        self.patterns = [pattern for pattern in patterns if pattern[2]]
+        self.signs = [pattern for pattern in patterns if not pattern[2]] # without a word
     def __call__(self,
         text:str, # in English
     )->str: # as it was where nothing is known of it
@@ -63,17 +65,20 @@ class Translator:
         return text if found is None else found
 
 # %% ../../nbs/core/17_translation.ipynb #find
+_FILE = re.compile(r'[^:;]*\.[A-Za-z][A-Za-z0-9]{1,4}') # the name of a file stays
+
 @patch
 def find(self:Translator,
     text:str, # in English
 )->str|None: # None where nothing is known of it
     "A text in the other language, as a whole or in parts"
+    if _FILE.fullmatch(text): return text
     plain = text.replace('\xa0', ' ')
     found = self.exact.get(plain) or self._number(text)
     if not found and self.exact.get(plain[:-1]) and plain.endswith('.'):
         found = self.exact[plain[:-1]] + self.point
-    found = found or self._parts(plain, *_SENTENCES, all) or self._match(plain)
-    found = found or self._parts(plain, *_LIST, all)
+    found = found or self._parts(plain, *_SENTENCES, all) or self._match(plain, self.patterns)
+    found = found or self._parts(plain, *_LIST, all) or self._match(plain, self.signs)
     found = found or self._count(plain)
     for split,glue in (_SENTENCES, _CLAUSES, _LIST):
         found = found or self._parts(plain, split, glue, any)
@@ -99,15 +104,15 @@ def _number(self:Translator, text):
     return text.translate(str.maketrans('.,', ',.')) if self.language=='de' else text
 
 @patch
-def _match(self:Translator, text):
+def _match(self:Translator, text, patterns):
     "By the first pattern that fits; one of signs only counts if a part of it is known"
-    for pattern,order,letters,other in self.patterns:
+    for pattern,order,letters,other in patterns:
         matched = pattern.fullmatch(text)
         at_end = not matched and text.endswith('.') and pattern.fullmatch(text[:-1])
         if not (matched or at_end): continue
         groups = (matched or at_end).groups()
         known = [self.find(part) for part in groups]
-        if not letters and not any(known): continue
+        if not letters and (re.search('[.!?] ', text) or not any(known)): continue
         parts = dict(zip(order, map(self._or_same, groups, known)))
         found = re.sub(r'\{(\d)#?\}', lambda match: parts[match[1]], other)
         return found + self.point if at_end else found
@@ -119,9 +124,12 @@ def point(self:Translator)->str:
 
 @patch
 def _count(self:Translator, text):
-    "A name and a number, as in a list of counts"
+    "A name and a number, as in a list of counts, or a number and a name"
+    number,_,name = text.partition(' ')
+    if name in self.exact and _PLAIN.fullmatch(number):
+        return f'{self._number(number)} {self.exact[name]}'
     name,_,number = text.rpartition(' ')
-    found = self.exact.get(name) or self._match(name)
+    found = self.exact.get(name) or self._match(name, self.patterns)
     return found and _PLAIN.fullmatch(number) and f'{found} {self._number(number)}'
 
 # %% ../../nbs/core/17_translation.ipynb #page

@@ -249,7 +249,7 @@ def _defect_view(scan, number, defect, mm, large):
     box = [defect.ymin, defect.xmin, defect.ymax, defect.xmax]
     crop = _crop_view(scan, defect) if large else {}
     return {'n':number, 'label':defect.label, 'colour':class_color(scan.classes, defect.label),
-            'box':box, 'p':defect.peak, 'facts':_defect_facts(scan, defect, mm), **crop}
+            'box':box, 'p':defect.confidence, 'facts':_defect_facts(scan, defect, mm), **crop}
 
 # %% ../../nbs/web/02_components.ipynb #strip-view
 def strip_view(

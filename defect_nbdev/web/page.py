@@ -23,7 +23,8 @@ from .history import history_tab
 from .server import Guard, password_check, serve_app
 from .review import review_tab
 from .service import AppService, model_facts
-from .tabs import LANGUAGES, PAGE_CSS, PAGE_HEAD, client_example
+from .tabs import LANGUAGES, PAGE_CSS, PAGE_HEAD, PAGE_LANGUAGE
+from .tabs import class_choices, client_example, language_field
 from .tabs import about_tab, batch_tab
 from .tabs import browser_only, context_fields, correct_tab, inspect_tab
 from .tabs import model_card, model_table
@@ -41,7 +42,8 @@ def _header(text):
 
 # %% ../../nbs/web/08_page.ipynb #tabs
 def _add_tabs(service, session, context, mcp, teach):
-    "Lay out the tabs; (components of the correct tab, its classes, components of the about tab)"
+    "Lay out the tabs; (the correct tab's classes, the about tab's components, what Teach says)"
+    switched = None
     with gr.Tabs() as tabs:
         with gr.Tab('Inspect', id='inspect'):
             buttons = [inspect_tab(service, session, context)]
@@ -58,20 +60,23 @@ def _add_tabs(service, session, context, mcp, teach):
             history_tab(service)
         if teach is not None:
             with gr.Tab('Teach', id='teach'):
-                teach_tab(service, *teach)
+                switched = teach_tab(service, *teach)
         with gr.Tab('About', id='about'):
             about = about_tab(service, mcp)
-    _connect_correct_tab(tabs, tab, buttons, session, answers)
-    return label,about
+    _connect_correct_tab(service, tabs, tab, buttons, session, answers)
+    return label,about,switched
 
 # %% ../../nbs/web/08_page.ipynb #connect-correct-tab
-def _connect_correct_tab(tabs, tab, buttons, session, answers):
+def _connect_correct_tab(service, tabs, tab, buttons, session, answers):
     "The buttons open the tab; whoever comes there sees the last answers"
     options = browser_only(queue=False)
     opened = [button.click(lambda: gr.Tabs(selected='correct'), None, [tabs], **options).then
               for button in buttons]
+    def show(items, language):
+        classes = service.inspector.classes if items else () # it may still be loaded
+        return visit_answers(items, 0, classes, language)
     for shown in (*opened, tab.select):
-        shown(lambda items: visit_answers(items), [session], answers, **options)
+        shown(show, [session, language_field()], answers, js=PAGE_LANGUAGE, **options)
 
 # %% ../../nbs/web/08_page.ipynb #make-app
 # a visitor's light or dark page stays so on his next visit
@@ -110,14 +115,13 @@ def make_app(
             gr.HTML(_language_choice(), js_on_load=_CHOOSE_LANGUAGE, elem_id='language')
             theme = gr.Button('◐', elem_id='theme')
         context,shown = context_fields()
-        label,about = _add_tabs(service, session, context, mcp,
-                                None if teach is None else (teach or None, model))
+        label,about,switched = _add_tabs(service, session, context, mcp,
+                                         None if teach is None else (teach or None, model))
         add_api(service, model)
         theme.click(None, js=_TOGGLE_THEME, **browser_only())
         app.load(None, js=_KEEP_THEME, **browser_only(queue=False))
         app.load(*shown, **browser_only(queue=False))
-        app.load(_on_load(service, model), None, [header, label, *about],
-                 **browser_only(queue=False))
+        _show_model(app, service, model, [header, label, *about], switched)
     return app
 
 # %% ../../nbs/web/08_page.ipynb #forget-session
@@ -135,17 +139,36 @@ def _page_url(request):
 
 # %% ../../nbs/web/08_page.ipynb #on-load
 def _on_load(service, model):
-    "What a visitor sees once the model is there: header, classes, facts, card, example"
-    def on_load(request:gr.Request):
+    "What a visitor sees of the model: header, classes, facts, card, example, the model's hash"
+    def on_load(language, request:gr.Request):
         inspector,source = service.inspector,service.source or model # a page may switch
         name = os.path.basename(str(source or 'neu-resnet50'))
         facts = model_facts(inspector, model_card(source))
         several = f", mean of {facts['views']} views"*(facts['views']>1)
         header = _header(f"{name}, {len(facts['classes'])} classes{several}")
-        classes = gr.Dropdown(choices=facts['classes'])
+        classes = gr.Dropdown(class_choices(facts['classes'], language))
         example = client_example(_page_url(request))
-        return header,classes,model_table(facts),facts['card'],example
+        table = model_table(facts)
+        return header,classes,table,facts['card'],example,facts['model_hash']
     return on_load
+
+# %% ../../nbs/web/08_page.ipynb #show-model
+_MODEL_CHECK = 4 # seconds after which an open page notices another visitor's switch
+
+def _show_model(app, service, model, outputs, switched):
+    "Show the model once it is there, and after each switch, on every page that is open"
+    on_load,language = _on_load(service, model),language_field()
+    known = gr.Textbox('', visible=False) # hash of the model that the page shows
+    outputs = [*outputs, known]
+    def on_switch(shown, language, request:gr.Request):
+        if not shown or shown==service.inspector.engine.model_hash: return (gr.skip(),)*len(outputs)
+        return on_load(language, request)
+    options = browser_only(queue=False, js=PAGE_LANGUAGE, show_progress='hidden')
+    app.load(on_load, [language], outputs, **options)
+    if switched is None: return # nobody can switch
+    for event in (switched.change, gr.Timer(_MODEL_CHECK).tick):
+        event(on_switch, [known, language], outputs, **options)
+
 
 # %% ../../nbs/web/08_page.ipynb #mount-app
 def mount_app(

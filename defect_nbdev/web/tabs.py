@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'LANGUAGES', 'PAGE_CSS', 'PAGE_HEAD', 'WAITING', 'PAGE_LANGUAGE', 'DRAWN_COIL', 'PAGE_ERRORS', 'example',
-           'page_theme', 'sentences', 'browser_only', 'context_fields', 'inspect_tab', 'named_files', 'batch_tab',
-           'language_field', 'inspect_strip', 'strip_tab', 'visit_answers', 'page_sentence', 'page_error',
-           'correct_tab', 'model_card', 'model_table', 'client_example', 'about_tab']
+           'page_theme', 'sentences', 'page_translator', 'class_choices', 'own_class', 'browser_only', 'context_fields',
+           'inspect_tab', 'named_files', 'batch_tab', 'language_field', 'parse_number', 'inspect_strip', 'strip_tab',
+           'visit_answers', 'page_sentence', 'page_error', 'correct_tab', 'model_card', 'model_table', 'client_example',
+           'about_tab']
 
 # %% ../../nbs/web/06_tabs.ipynb #imports
 import base64
@@ -15,6 +16,7 @@ import json
 import os
 import secrets
 import time
+from functools import partial
 
 import numpy as np
 from fastcore.xml import P, ft, to_xml
@@ -23,10 +25,13 @@ from PIL import Image
 from ..core.faults import error_sentence
 from ..core.html import percent
 from ..core.models import find_model, shipped_model
-from ..core.verdicts import VERDICTS, VERDICT_TITLES, VERDICT_WORDS, answer_name
+from ..core.translation import Translator
+from ..core.verdicts import NO_DEFECT, VERDICTS, VERDICT_TITLES, VERDICT_WORDS
+from ..core.verdicts import answer_name
 from ..datasets.synthetic import make_steel
 from ..inference.disposition import record_disposition
-from ..monitoring.table_columns import CONTEXT
+from ..monitoring.table_columns import CONTEXT, safe_class
+from ..strip.reader import open_strip
 from ..strip.synthetic import make_strip, place_defects
 from .components import CARD_CSS, STRIP_CSS, STRIP_JS, VIEWER_CSS, VIEWER_JS
 from .components import refusal_card, static_text
@@ -55,7 +60,8 @@ def page_theme():
     filled = {f'button_primary_background_fill{state}{mode}':f'*primary_{shade}'
               for state,shade in (('', 600), ('_hover', 700)) for mode in ('', '_dark')}
     return base.set(**filled, body_text_color_subdued='*neutral_500',
-                    link_text_color_dark='*primary_300')
+                    link_text_color_dark='*primary_300', input_placeholder_color='*neutral_600',
+                    input_placeholder_color_dark='*neutral_300')
 
 # %% ../../nbs/web/06_tabs.ipynb #page-css
 LANGUAGES = {'en':'English', 'de':'Deutsch', 'zh':'中文', 'ja':'日本語'}
@@ -71,8 +77,37 @@ def _head_script():
 
 PAGE_CSS = ''.join([CARD_CSS, VIEWER_CSS, STRIP_CSS, static_text('review.css'),
                     static_text('page.css')])
-_LATER = [f'<script>{static_text(name)}</script>' for name in ('accessibility.js', 'paste.js')]
+_LATER = [f'<script>{static_text(name)}</script>'
+          for name in ('accessibility.js', 'fields.js', 'paste.js')]
 PAGE_HEAD = ''.join([_head_script(), *_LATER])
+
+# %% ../../nbs/web/06_tabs.ipynb #page-translator
+def page_translator(
+    language:str, # a visitor's, from `PAGE_LANGUAGE`
+): # a function of a text in English
+    "What says a text in a visitor's language"
+    return Translator(language) if language in LANGUAGES and language!='en' else str
+
+def class_choices(
+    classes, # the model's
+    language:str='en', # the visitor's
+)->list: # of (what is shown, the model's own name)
+    "The classes to choose from"
+    translate = page_translator(language)
+    return [(translate(name), name) for name in classes]
+
+
+# %% ../../nbs/web/06_tabs.ipynb #own-class
+def own_class(
+    label:str, # as it was typed
+    classes, # the model's
+    language:str='en', # in which it may have been typed
+)->str: # the model's own name, or what was typed
+    "The class that a visitor means"
+    choices = class_choices([*classes, NO_DEFECT], language)
+    meant = {shown.casefold():name for shown,name in choices}
+    return meant.get(label.strip().casefold(), label)
+
 
 # %% ../../nbs/web/06_tabs.ipynb #browser-only
 def browser_only(
@@ -205,8 +240,13 @@ def _in_percent(share):
     "A number for a column of percents, which is sorted; never 100 unless it is"
     return 100. if share>=1 else min(round(100*share, 2), 99.99)
 
-def _batch_row(row):
-    "A row of results for people"
+def _batch_row(row, translate=str):
+    "A row of results in a visitor's language, in which the table's filter searches"
+    name,*cells = _batch_cells(row)
+    return [name, *(translate(cell) if cell and type(cell) is str else cell for cell in cells)]
+
+def _batch_cells(row):
+    "The same in English"
     graded = record_disposition(row)
     steel = [f"{graded.grade}: {'; '.join(graded.reasons)}"] if graded else []
     if row['status']!='ok':
@@ -218,7 +258,7 @@ def _batch_row(row):
             row['quality'], round(row['milliseconds']), '']
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-outputs
-def _batch_outputs(batch, start):
+def _batch_outputs(batch, start, translate=str):
     "Status, table, pictures, files and images for one `BatchProgress`"
     if batch.waiting: return _progress(0, batch.waiting),*(gr.skip(),)*4
     counts = _describe_counts(batch.counts)
@@ -227,7 +267,8 @@ def _batch_outputs(batch, start):
         if batch.stopped: done = f'Stopped: {batch.done:,} of {batch.total:,} files, {counts}.'
         if batch.fault: done += f' {batch.fault}'
         bar = _progress(batch.done/batch.total, done)
-        return bar,list(map(_batch_row, batch.rows)),batch.pictures,batch.files,batch.items
+        rows = [_batch_row(row, translate) for row in batch.rows]
+        return bar,rows,batch.pictures,batch.files,batch.items
     share = batch.done/batch.total
     text = f'{batch.done:,} of {batch.total:,}{_time_left(start, share)}: {counts}'
     return _progress(share, text),*(gr.skip(),)*4
@@ -267,11 +308,14 @@ def _batch_controls():
     return files,start,stop,status,saved
 
 # %% ../../nbs/web/06_tabs.ipynb #batch-tab
+_NAME_WIDTH = 176 # pixels of a file's name, which leave its verdict on a phone's screen
+
 def _batch_results(service):
     "Places for the table and the pictures, and for one image that is opened from them"
     columns = _batch_columns(service)
     table = gr.Dataframe(headers=list(columns), datatype=list(columns.values()),
                          type='array', interactive=False, show_search='filter', max_height=460,
+                         column_widths=[_NAME_WIDTH],
                          label='Results; choose a row to open its picture', elem_id='batch-table')
     pictures = gr.Gallery(label='Surface with evidence; choose one to open it', columns=5,
                           height='auto', object_fit='contain', interactive=False,
@@ -290,7 +334,8 @@ def batch_tab(
     def run(paths, said, language, request:gr.Request):
         batch = service.inspect_batch(named_files(paths), visit=_visit('batch', request),
                                       context=said, language=language)
-        yield from _run_outputs(batch, _batch_outputs, 5)
+        outputs = partial(_batch_outputs, translate=page_translator(language))
+        yield from _run_outputs(batch, outputs, 5)
     _connect_run(service, start, stop, run, [files, context, language_field()],
                  [status, table, pictures, saved, items], 'batch', js=PAGE_LANGUAGE)
     card,viewer,correct = opened
@@ -309,8 +354,11 @@ def _open_item(service, session, item):
 def _connect_batch_items(service, session, items, inputs, outputs):
     "A row, or a picture, opens its image"
     def on_row(known, visit, chosen:gr.SelectData):
-        found = [item for item in known if item.name==chosen.row_value[0]]
-        return _open_item(service, visit, found[0]) if found else (gr.skip(),)*4
+        name,*_,why = chosen.row_value
+        found = [item for item in known if item.name==name]
+        if found: return _open_item(service, visit, found[0])
+        if not why: return (gr.skip(),)*4
+        return refusal_card(why),'',visit,gr.update(visible=False) # a file that was unreadable
     def on_picture(known, visit, chosen:gr.SelectData):
         return _open_item(service, visit, known[chosen.index])
     options = browser_only(concurrency_id='inspect', concurrency_limit=service.workers,
@@ -366,19 +414,44 @@ def _strip_outputs(strip, start):
     table = gr.Dataframe(list(map(_defect_cells, strip.rows)), headers=_defect_heads(strip.unit))
     return _progress(1, strip.summary),strip.view,table,strip.files
 
+# %% ../../nbs/web/06_tabs.ipynb #parse-number
+def parse_number(
+    text, # as it was typed, such as 0.5 or 0,5; '' for 0
+)->float: # 0 or more
+    "A number, or ValueError with one sentence"
+    try: number = float(str(text or 0).strip().replace(',', '.') or 0)
+    except ValueError: number = -1.
+    if 0<=number<float('inf'): return number
+    raise ValueError(f"'{text}' is no number of 0 or more; write one such as 0.5 or 0,5.")
+
+def _strip_length(path):
+    "In pixels, from the file's header; None where it has none"
+    try: return open_strip(path).length if path else None
+    except PAGE_ERRORS: return None
+
+def _describe_scale(path, text):
+    "What the page understood of the millimetres a pixel, for the file that lies there"
+    try: mm_per_px = parse_number(text)
+    except ValueError as e: return str(e)
+    if not mm_per_px: return 'Lengths are in pixels, as millimetres are not known.'
+    length = _strip_length(path)
+    if length is None: return f'{mm_per_px:g} mm a pixel.'
+    return f'{mm_per_px:g} mm a pixel: the strip is {length*mm_per_px/1000:,.3g} m long.'
+
+
 # %% ../../nbs/web/06_tabs.ipynb #inspect-strip
 def inspect_strip(
     service, # AppService: what answers
     path, # of the strip
-    mm_per_px, # side of a pixel in millimetres, 0 if it is not known
-    tile, # side of a tile in pixels, 0 for the default
+    mm_per_px, # side of a pixel in millimetres, as typed; 0 if it is not known
+    tile, # side of a tile in pixels, as typed; 0 for the default
     reference, # path of a clean strip, None without one
     visit='', # whose strip it is
     context=None, # coil, line, shift, operator -> text, or None
 ):
     "The service's `inspect_strip` for what a form gives, where 0 means not known"
     if not path: raise ValueError('There is no strip to inspect; choose a file.')
-    tile = int(tile) if tile else None
+    mm_per_px,tile = parse_number(mm_per_px),int(parse_number(tile)) or None
     is_drawn = os.path.basename(path)==DRAWN_COIL # no steel of the mill
     yield from service.inspect_strip(path, '', mm_per_px or None, tile, reference,
                                      visit=visit, context=context, keep=not is_drawn)
@@ -393,7 +466,7 @@ def _draw_strip(service):
     coil,clean = folder/DRAWN_COIL,folder/'drawn clean coil.tif'
     make_strip(coil, 2048, 384, place_defects(2048, 384, 6, seed=4, sides=(96, 224)), seed=4)
     make_strip(clean, 1024, 384, seed=4)
-    return str(coil),str(clean),.5
+    return str(coil),str(clean),'0.5'
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-files
 def _strip_files():
@@ -406,19 +479,26 @@ def _strip_files():
     return file,draw,reference
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-controls
+def _understood(path, text):
+    "The same as HTML"
+    return str(to_xml(P(_describe_scale(path, text), cls='quiet'), indent=False))
+
 def _strip_controls():
     "Numbers, buttons, status and downloads"
     with gr.Row():
-        mm_per_px = gr.Number(label='Millimetres a pixel (0: not known)', value=0, minimum=0,
-                              elem_id='strip-mm')
-        tile = gr.Number(label='Tile in pixels (0: as the model was trained)', value=0, minimum=0)
+        # a number field of a browser may drop the comma of 0,5; these are text
+        mm_per_px = gr.Textbox('0', label='Millimetres a pixel (0: not known)', max_length=20,
+                               elem_id='strip-mm')
+        tile = gr.Textbox('0', label='Tile in pixels (0: as the model was trained)',
+                          max_length=20)
+    scale = gr.HTML(_understood(None, ''), elem_id='strip-scale')
     with gr.Row():
         start = gr.Button('Inspect the strip', variant='primary', elem_id='strip-go')
         stop = gr.Button('Stop')
     status = gr.HTML(_progress(0, 'Nothing to do yet.'), elem_id='strip-status')
     saved = gr.File(label='Take along: table, map and settings', interactive=False,
                     file_count='multiple', elem_id='strip-saved')
-    return mm_per_px,tile,start,stop,status,saved
+    return (mm_per_px, tile, scale),(start, stop, status, saved)
 
 # %% ../../nbs/web/06_tabs.ipynb #strip-results
 def _strip_results():
@@ -440,12 +520,15 @@ def strip_tab(
         with gr.Column(scale=2, min_width=300):
             file,draw,reference = _strip_files()
         with gr.Column(scale=3, min_width=300):
-            mm_per_px,tile,start,stop,status,saved = _strip_controls()
+            (mm_per_px,tile,scale),(start,stop,status,saved) = _strip_controls()
     coil,table = _strip_results()
     def run(path, mm_per_px, tile, reference, said, request:gr.Request):
         visit = _visit('strip', request)
         strip = inspect_strip(service, path, mm_per_px, tile, reference, visit, said)
         yield from _run_outputs(strip, _strip_outputs, 4)
+    for changed in (file.change, mm_per_px.change):
+        changed(_understood, [file, mm_per_px], [scale],
+                **browser_only(concurrency_limit=1, show_progress='hidden'))
     draw.click(lambda: _draw_strip(service), None, [file, reference, mm_per_px],
                **browser_only(concurrency_id='drawn', concurrency_limit=1))
     _connect_run(service, start, stop, run, [file, mm_per_px, tile, reference, context],
@@ -469,21 +552,26 @@ def _describe_answer(item):
     return f"`{name}`: the model said **{record['label']}** ({sure}{verdict}).{correction}"
 
 # %% ../../nbs/web/06_tabs.ipynb #visit-answers
+_HIDDEN = gr.update(visible=False)
+
 def visit_answers(
     session, # list of `HistoryItem`, or None
     chosen:int=0, # which one is to be corrected
-)->tuple: # values for the correct tab: gallery, right class, words, which answer, no note
+    classes=(), # the model's
+    language:str='en', # the visitor's
+)->tuple: # for the correct tab: gallery, class, words, which answer, no note, a button hidden
     "What the correct tab shows of a visit"
     session = session or []
     pictures = list(map(_thumbnail, session))
     if not 0<=chosen<len(session):
         words = 'Inspect an image first; its answer can be corrected here.'
-        return gr.Gallery(pictures, selected_index=None),None,words,chosen,''
+        return gr.Gallery(pictures, selected_index=None),None,words,chosen,'',_HIDDEN
     item = session[chosen]
     # nothing is suggested where the answer names no class
     suggested = '' if item.record['verdict']=='no_defect' else item.record['label']
-    label = item.correction or suggested
-    return gr.Gallery(pictures, selected_index=chosen),label,_describe_answer(item),chosen,''
+    label = gr.Dropdown(class_choices(classes, language), value=item.correction or suggested)
+    gallery = gr.Gallery(pictures, selected_index=chosen)
+    return gallery,label,_describe_answer(item),chosen,'',_HIDDEN
 
 # %% ../../nbs/web/06_tabs.ipynb #page-error
 PAGE_ERRORS = ValueError, OSError, MemoryError # what a visitor is told of
@@ -501,16 +589,29 @@ def page_error(
     return gr.Error(page_sentence(why), print_exception=False)
 
 # %% ../../nbs/web/06_tabs.ipynb #save-correction
-def _save_correction(service, session, chosen, label, by, note):
+def _is_new_class(label, classes, session):
+    "Is it a class that neither the model nor this visit knows?"
+    return label not in (*classes, NO_DEFECT, *(item.correction for item in session))
+
+def _save_correction(service, session, chosen, label, by, note, language='en', is_new=False):
     "Session and correct tab after a correction; where it was not saved, the form stays as it is"
     try:
         if not session or not 0<=chosen<len(session): raise ValueError('Choose an answer first.')
-        item = service.correct(session[chosen], label or '', by or '', note or '')
+        classes = service.inspector.classes
+        label = safe_class(own_class(label or '', classes, language), classes)
+        if not is_new and _is_new_class(label, classes, session):
+            asked = f"'{label}' is no class of this model. Save it as a new class?"
+            return _not_saved(asked, gr.update(visible=True))
+        item = service.correct(session[chosen], label, by or '', note or '')
     except PAGE_ERRORS as e:
-        same = gr.skip()
-        return same,same,same,f'**Not saved.** {page_sentence(e)}',same,same
+        return _not_saved(page_sentence(e))
     session = [*session[:chosen], item, *session[chosen+1:]]
-    return session,*visit_answers(session, chosen)
+    return session,*visit_answers(session, chosen, classes, language)
+
+def _not_saved(why, button=_HIDDEN):
+    same = gr.skip()
+    return same,same,same,f'**Not saved.** {why}',same,same,button
+
 
 # %% ../../nbs/web/06_tabs.ipynb #download-corrections
 def _download_corrections(service, session):
@@ -538,8 +639,9 @@ def _correct_form():
     note = gr.Textbox(label='Why (for people)', max_length=500, elem_id='correct-note')
     with gr.Row():
         save = gr.Button('Save', variant='primary', elem_id='correct-save')
+        add = gr.Button('Save as a new class', visible=False, elem_id='correct-new')
         download = gr.Button('Take along what I said', elem_id='correct-take')
-    return words,label,by,note,save,download
+    return words,label,by,note,(save,add),download
 
 # %% ../../nbs/web/06_tabs.ipynb #correct-tab
 def correct_tab(
@@ -554,26 +656,31 @@ def correct_tab(
                                  allow_preview=False, interactive=False, buttons=[],
                                  elem_id='correct-shelf')
         with gr.Column(scale=2, min_width=300):
-            words,label,by,note,save,download = _correct_form()
+            words,label,by,note,buttons,download = _correct_form()
             saved = gr.File(label='A folder for each class, to train on', interactive=False,
                             visible=False, elem_id='correct-zip')
             gr.Markdown(_LEDGER_HINT)
-    shown = [gallery, label, words, chosen, note]
-    _connect_correct(service, session, shown, by, save)
+    shown = [gallery, label, words, chosen, note, buttons[1]]
+    _connect_correct(service, session, shown, by, buttons)
     download.click(lambda items: _download_corrections(service, items), [session], [saved],
                    **browser_only())
     return shown,label
 
 # %% ../../nbs/web/06_tabs.ipynb #correct-events
-def _connect_correct(service, session, shown, by, save):
-    gallery,label,_,chosen,note = shown
-    def on_select(items, picked:gr.SelectData):
-        return visit_answers(items, picked.index)
-    def on_save(items, number, label, by, note, request:gr.Request):
-        return _save_correction(service, items, number, label, request.username or by, note)
-    gallery.select(on_select, [session], shown, **browser_only(queue=False))
-    save.click(on_save, [session, chosen, label, by, note], [session, *shown],
-               **browser_only(concurrency_limit=2))
+def _connect_correct(service, session, shown, by, buttons):
+    gallery,label,_,chosen,note,_ = shown
+    language = language_field()
+    def on_select(items, language, picked:gr.SelectData):
+        return visit_answers(items, picked.index, service.inspector.classes, language)
+    gallery.select(on_select, [session, language], shown,
+                   **browser_only(queue=False, js=PAGE_LANGUAGE))
+    for button,is_new in zip(buttons, (False, True)):
+        def on_save(items, number, label, by, note, language, request:gr.Request, is_new=is_new):
+            return _save_correction(service, items, number, label, request.username or by, note,
+                                    language, is_new)
+        button.click(on_save, [session, chosen, label, by, note, language], [session, *shown],
+                     **browser_only(concurrency_limit=2, js=PAGE_LANGUAGE))
+
 
 # %% ../../nbs/web/06_tabs.ipynb #model-card
 def model_card(

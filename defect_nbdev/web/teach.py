@@ -340,7 +340,7 @@ def teach_tab(
     service:AppService, # what answers
     folder=None, # of the training desk; None for one in the user's data folder
     model:str|None=None, # what the page's model was loaded from: the training starts there
-):
+): # the place that says which model is in use
     "Images, audit, training, both models side by side, switch"
     desk = TrainingDesk(folder)
     data,buttons,shown = _teach_places()
@@ -348,3 +348,4 @@ def teach_tab(
     _connect_data(desk, service, data, places[-1])
     _connect_training(desk, service, model, buttons, shown, places[-1])
     _connect_switch(desk, service, places)
+    return places[-1]

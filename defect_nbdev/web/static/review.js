@@ -73,7 +73,7 @@ const makeItem = item => {
   const said = item.verdict == 'unrecognised' ? queue.titles[item.verdict] : item.named;
   make('span', 'said', button, isOpen ? said : item.corrected);
   button.classList.toggle('done', !isOpen);
-  button.addEventListener('click', () => openItem(item));
+  button.addEventListener('click', () => { openItem(item); showPicture(); });
   if (item != queue.item) return null;
   button.setAttribute('aria-current', 'true');
   return place;
@@ -84,6 +84,12 @@ const keepInSight = node => {
   if (top < list.scrollTop) list.scrollTop = top;
   const beyond = top + node.offsetHeight - list.clientHeight;
   if (beyond > list.scrollTop) list.scrollTop = beyond;
+};
+
+// Where the list lies below the picture, what was chosen there would open out of sight.
+const showPicture = () => {
+  const {top, bottom} = parts.body.getBoundingClientRect();
+  if (top < -40 || bottom < 0) parts.body.scrollIntoView({behavior: 'smooth'});
 };
 
 // --- one answer -----------------------------------------------------------------------------

@@ -1,13 +1,15 @@
 // Shows the page in the visitor's language. The page is written in English; every text that comes
 // to stand on it, and every label for screen readers, is looked up in one table of sentences, whose
-// {0} and {1} stand for parts, {0#} for a number. What the table does not have stays English: names
-// of files, numbers, code. `TABLE` and `LANGUAGES` come before this script.
+// {0} and {1} stand for parts, {0#} for a number. What the table does not have stays English: code.
+// The name of a file stays as it is, though the words in it were in the table. `TABLE` and `LANGUAGES` come before this script.
 const translator = (() => {
   const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
   const SKIPPED = 'script, style, code, pre, textarea, #about-facts, #about-card, #client, '
-    + '#language, .review .name, .items .name, [role=option], '
-    + '#batch-table [data-testid$="-0"], #history-table [data-testid$="-0"]';
-  const NUMBER = '(<?[\\s\\u00a0]?\\d[\\d.,]*(?:[\\s\\u00a0]%)?)';
+    + '#language, .review .name, .items .name, [translate=no], '
+    + '#batch-table [data-testid^="cell-"][data-testid$="-0"], '
+    + '#history-table [data-testid^="cell-"][data-testid$="-0"]';
+  const FILE = /^[^:;]*\.[a-z][a-z0-9]{1,4}$/i;
+  const NUMBER = '(<?[\\s\\u00a0]?\\d[\\d.,]*(?:[\\s\\u00a0]?%)?)';
   const sources = new WeakMap(); // text node or element -> {English by attribute, what is shown}
   let language = 'en', exact = new Map(), patterns = [];
 
@@ -43,15 +45,18 @@ const translator = (() => {
       const found = regex.exec(text);
       if (!found) continue;
       const parts = {}, known = found.slice(1).map(translate);
-      if (!fixed && !known.some(part => part !== null)) continue; // only signs, and nothing known
+      if (!fixed && (/[.!?] /.test(text) || !known.some(part => part !== null)))
+        continue; // only signs, and several sentences or nothing known
       order.forEach((name, i) => { parts[name] = known[i] ?? found[i + 1]; });
       return to.replace(/\{(\d)#?\}/g, (_, name) => parts[name]);
     }
     return null;
   };
-  // A name and a number, as on a button that counts.
+  // A name and a number, as on a button that counts, or a number and a name.
   const ofCount = text => {
-    const found = /^(.+?)([\s\u00a0])(\d[\d,.]*(?:[\s\u00a0]%)?)$/.exec(text);
+    const [, count, counted] = /^(\d[\d,.]*) (.+)$/.exec(text) || [];
+    if (exact.get(counted)) return `${ofNumber(count) ?? count} ${exact.get(counted)}`;
+    const found = /^(.+?)([\s\u00a0])(\d[\d,.]*(?:[\s\u00a0]?%)?)$/.exec(text);
     const name = found && exact.get(found[1]);
     return name ? name + found[2] + (ofNumber(found[3]) ?? found[3]) : null;
   };
@@ -64,9 +69,11 @@ const translator = (() => {
     return found.map((part, i) => part ?? parts[i]).join(glue);
   };
   const translate = text => {
+    if (FILE.test(text)) return text;
     const plain = text.replace(/\u00a0/g, ' ');
     return exact.get(plain) ?? ofNumber(text) ?? ofCount(text)
-      ?? ofParts(text, /, /, ', ', 'every') ?? ofPattern(text)
+      ?? ofParts(text, /(?<=[.!?]) /, ' ', 'every') ?? ofParts(text, /, /, ', ', 'every')
+      ?? ofPattern(text)
       ?? ofParts(text, /(?<=[.!?]) /, ' ', 'some') ?? ofParts(text, /; /, '; ', 'some')
       ?? ofParts(text, /, /, ', ', 'some');
   };
@@ -92,8 +99,10 @@ const translator = (() => {
     if (node.data.trim() && !isSkipped(node))
       show(node, 'text', () => node.data, text => { node.data = text; });
   };
+  // What is typed into a field stays; what the page says of the field is translated.
+  const isSilent = element => isSkipped(element.matches('textarea') ? element.parentElement : element);
   const showAttributes = element => {
-    if (isSkipped(element)) return;
+    if (isSilent(element)) return;
     for (const name of ATTRIBUTES) {
       if (!element.hasAttribute(name)) continue;
       show(element, name, () => element.getAttribute(name),
@@ -138,7 +147,7 @@ const translator = (() => {
     const found = new Set();
     const check = (node, key, text) => {
       const english = sources.get(node)?.[key]?.english.trim();
-      if (english !== text || isSkipped(node) || !/[a-z]{2}/i.test(text)) return;
+      if (english !== text || (key == 'text' ? isSkipped : isSilent)(node) || !/[a-z]{2}/i.test(text)) return;
       if (translate(text) === null) found.add(text); // some words are the same in both languages
     };
     const walker = document.createTreeWalker(document.body,

@@ -78,9 +78,17 @@ const makeClasses = (root, view, stage) => {
   });
   show(view.classes.findIndex(item => item.name == view.target));
 };
+const place = element.closest('[id$="viewer"]');
+// From an answer that was opened from a table back to that table.
+const makeWayBack = root => {
+  const table = place && document.getElementById(place.id.replace('viewer', 'table'));
+  if (!table) return;
+  const button = make('button', 'back', root, 'Back to the table');
+  button.type = 'button';
+  button.addEventListener('click', () => table.scrollIntoView({behavior: 'smooth'}));
+};
 // Under a long table, or on a phone, an answer would come where nobody looks.
 const showAnswer = () => {
-  const place = element.closest('[id$="viewer"]');
   const card = place && document.getElementById(place.id.replace('viewer', 'card'));
   if (!card) return;
   const {top, bottom} = card.getBoundingClientRect();
@@ -94,6 +102,7 @@ const draw = () => {
     return;
   }
   const view = JSON.parse(props.value);
+  makeWayBack(root);
   const left = make('div', 'left', root), right = make('div', 'right', root);
   const stage = makeStage(left, view);
   makeScale(left, view.scale);
