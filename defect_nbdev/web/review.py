@@ -39,6 +39,11 @@ class ReviewQueue:
 
 def _answer_name(row):
     "What an answer says, without a number where the number means nothing"
+    of_scan = row.get('strip_defect') # the scan saw what surrounds the tile, too
+    if of_scan: return f"the scan: {of_scan['label']} {percent(of_scan['confidence'])}"
+    return _tile_name(row)
+
+def _tile_name(row):
     if row['verdict']=='no_defect': return NO_DEFECT
     if row['verdict']=='unrecognised': return f"nearest: {row['label']}"
     return f"{row['label']} {percent(row['confidence'])}"
@@ -50,7 +55,8 @@ def _list_item(row):
             'time':local_time(row['time']), 'verdict':row['verdict'] or '',
             'kind':verdict_class(row['verdict']), 'named':_answer_name(row),
             'label':None if row['verdict'] in NAMELESS else row['label'],
-            'steel':graded.grade if graded else None, 'corrected':row['corrected'],
+            'steel':graded.grade if graded else row.get('strip_disposition'),
+            'of_scan':'strip_defect' in row, 'corrected':row['corrected'],
             'note':row['note']}
 
 # %% ../../nbs/web/10_review.ipynb #queue-list
@@ -100,6 +106,7 @@ def open_item(self:ReviewQueue,
     view = viewer_data(prediction, self.service.inspector.scale)
     given = prediction if prediction.verdict==row['verdict'] else None
     why = reason(given) if given else 'The model has changed since; this answer is an older one.'
+    if row.get('strip_defect'): why = f'this tile alone: {_tile_name(row)}. {why}'
     return {**view, 'title':VERDICT_TITLES[row['verdict']], 'named':_answer_name(row),
             'reason':why, 'boxes':_shown_boxes(row)}
 

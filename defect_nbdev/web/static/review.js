@@ -70,7 +70,8 @@ const makeItem = item => {
   const isOpen = item.corrected === null;
   make('span', 'sign', button, isOpen ? queue.signs[item.verdict] : '●');
   make('span', 'name', button, item.name);
-  const said = item.verdict == 'unrecognised' ? queue.titles[item.verdict] : item.named;
+  const isNameless = item.verdict == 'unrecognised' && !item.of_scan;
+  const said = isNameless ? queue.titles[item.verdict] : item.named;
   make('span', 'said', button, isOpen ? said : item.corrected);
   button.classList.toggle('done', !isOpen);
   button.addEventListener('click', () => { openItem(item); showPicture(); });
