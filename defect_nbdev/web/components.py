@@ -20,7 +20,8 @@ from PIL import Image
 from ..core.html import data_uri, image_uri, percent
 from ..core.images import to_rgb
 from ..core.page import package_text
-from ..core.verdicts import VERDICT_SIGNS, VERDICT_TITLES, verdict_class, verdict_css
+from ..core.verdicts import NAMELESS, VERDICT_SIGNS, VERDICT_TITLES
+from ..core.verdicts import verdict_class, verdict_css
 from ..explain.overlay import enlarge, heat_colors
 from ..inference.disposition import Disposition
 from ..inference.prediction import Prediction
@@ -172,7 +173,7 @@ def viewer_data(
     classes = [_class_view(prediction, label) for label in prediction.probabilities]
     return {'surface':_surface_uri(prediction.image, side), 'width':width, 'height':height,
             'scale':scale, 'target':prediction.target, 'label':prediction.label,
-            'classes':classes}
+            'classes':classes, 'nameless':prediction.verdict in NAMELESS}
 
 # %% ../../nbs/web/02_components.ipynb #viewer-js
 def heat_gradient(

@@ -41,10 +41,15 @@ class HistorySearch(NamedTuple):
     operator:str='' # who inspected it
     file:str='' # a part of the name
 
+_DAYS = '%d.%m.%Y','%Y/%m/%d' # as people write them where steel is made
+
 def _instant(text):
     "A day or a time of this machine's clock as an instant; what is none is the store's to refuse"
-    try: return datetime.fromisoformat(text).astimezone().isoformat()
-    except ValueError: return text
+    for form in (None, *_DAYS, *(f'{day} %H:%M' for day in _DAYS)):
+        try: moment = datetime.strptime(text, form) if form else datetime.fromisoformat(text)
+        except ValueError: continue
+        return moment.astimezone().isoformat()
+    return text
 
 def _matches(row, search):
     "Does an inspection answer to the fields of a search, whatever its time?"

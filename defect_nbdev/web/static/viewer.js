@@ -40,13 +40,14 @@ const makeSliders = (root, stage) => {
     stage.line.hidden = x == 0;
   });
 };
-const makeBar = (parent, item) => {
+// Where an answer has no name, a number beside a class would be read as one.
+const makeBar = (parent, item, nameless) => {
   const button = make('button', 'bar' + (item.inside ? ' inside' : ''), parent);
   button.type = 'button';
   make('span', 'name', button, item.name);
   const fill = make('span', 'fill', make('span', 'track', button));
-  fill.style.width = 100*item.p + '%';
-  make('span', 'value', button, percent(item.p));
+  fill.style.width = (nameless ? 0 : 100*item.p) + '%';
+  make('span', 'value', button, nameless ? '–' : percent(item.p));
   if (item.inside) button.title = 'in the label set: cannot be excluded';
   return button;
 };
@@ -57,7 +58,7 @@ const describe = item => {
   return `${item.name}: ${percent(item.area)} of the image in ${places}`;
 };
 const makeClasses = (root, view, stage) => {
-  make('h2', '', root, 'Probability of each class');
+  make('h2', '', root, `${view.nameless ? 'Evidence for' : 'Probability of'} each class`);
   make('p', 'quiet', root, 'Choose a class to see where the evidence for it is.');
   const list = make('div', 'bars', root), summary = make('p', 'summary', root), buttons = [];
   const show = chosen => {
@@ -69,7 +70,7 @@ const makeClasses = (root, view, stage) => {
     buttons.forEach((button, i) => button.setAttribute('aria-pressed', i == chosen));
   };
   view.classes.forEach((item, i) => {
-    buttons.push(makeBar(list, item));
+    buttons.push(makeBar(list, item, view.nameless));
     buttons[i].addEventListener('click', () => show(i));
   });
   makeCheckbox(root, 'Boxes', settings.boxes, checked => {
