@@ -44,16 +44,15 @@ def _has_desktop():
 def _tell(text): print(text, flush=True)
 
 def _keeping_words(path, days):
-    "Where answers are kept, how much that is, and for how long"
-    from defect_nbdev.monitoring.retention import ledger_bytes, size_words # slow: OpenCV
-    size = size_words(ledger_bytes(path))
+    "Where answers are kept, and for how long"
     how_long = 'for ever; --keep_days deletes old ones'
     if days: how_long = f'{days} days, corrected ones for ever'
-    return f'answers are kept in {path} ({size}), {how_long}'
+    return f'answers are kept in {path}, {how_long}'
 
 def _serve(model, engine, views, browser, root_path, keep_days, **options):
     "Show the page, load the model, and wait for Ctrl-C or SIGTERM"
     from defect_nbdev.monitoring.retention import daily_retention # slow: OpenCV
+    from defect_nbdev.monitoring.retention import ledger_bytes, size_words # slow: OpenCV
     from defect_nbdev.web.page import open_app # slow: Gradio
     from defect_nbdev.web.service import make_loader # slow: OpenCV, SciPy
     load,workers = make_loader(model, engine, views)
@@ -68,6 +67,8 @@ def _serve(model, engine, views, browser, root_path, keep_days, **options):
             webbrowser.open(url + root_path)
         service.wait_until_ready()
         _tell('the model is ready')
+        # every kept picture is counted, so not before
+        if service.keeps_all: _tell(f'the answers take {size_words(ledger_bytes(service.path))}')
         stop.wait()
 
 # %% ../nbs/05_app.ipynb #main

@@ -15,7 +15,7 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
-from ..core.translation import Translator
+from ..core.translation import check_language, load_translator
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 from ..inference.prediction import is_strange_in_colour
 
@@ -212,12 +212,13 @@ def write_report(
     language:str='en', # of the page: en, de, zh or ja
 )->Path: # the file
     "Write the page, whole or not at all"
-    path,translator = Path(out),Translator(language)
+    path,language = Path(out),check_language(language)
     if path.suffix.lower() not in ('.html', '.htm'): path = path/'report.html'
     try: path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         why = f'nothing can be written here ({e.strerror})'
         raise OSError(e.errno, why, str(path.parent)) from None
     page = report_page(summary, inspector, title, settings, notes)
-    write_text(path, page if language=='en' else translator.translate_page(page))
+    if language!='en': page = load_translator(language).translate_page(page)
+    write_text(path, page)
     return path

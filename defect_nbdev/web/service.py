@@ -586,12 +586,11 @@ def grade(self:_StripRun, scan):
     return grade_scan(self.rules, scan, self.mm_per_px) if self.rules else None
 
 @patch
-def finish(self:_StripRun, scan, folder):
+def finish(self:_StripRun, scan, graded, folder):
     "Write table, map and settings; the complete `StripProgress`"
     engine,mm = self.inspector.engine,self.mm_per_px
     several = {'views':engine.views} if engine.views>1 else {}
     several.update(self.context)
-    graded = self.grade(scan)
     if graded: several['disposition'] = graded._asdict()
     save_scan(scan, folder, mm, excel=self.excel, model_hash=engine.model_hash, **several)
     rows = [_defect_row(number, defect, mm) for number,defect in enumerate(scan.defects, 1)]
@@ -604,10 +603,11 @@ def finish(self:_StripRun, scan, folder):
 def keep_defects(self:AppService,
     run, # the `_StripRun` that found them
     scan, # a `Scan`
+    graded, # the grade of the strip and why, or None
 )->str: # why they are not in the ledger; '' for nothing
     "Write the tile around each defect down, where a ledger was named, for the review"
     if not self.keeps_all: return ''
-    try: record_defects(self.ledger, scan, run.inspector, run.context, graded=run.grade(scan))
+    try: record_defects(self.ledger, scan, run.inspector, run.context, graded=graded)
     except (OSError, ValueError) as e: return f'The defects could not be kept: {e}'
     return ''
 
@@ -638,8 +638,9 @@ def inspect_strip(self:AppService,
                 if share: place.seconds_left = (time.monotonic()-start)*(1-share)/share
                 yield StripProgress(share)
             found = work.result()
-            complete = run.finish(found, folder)
-            fault = self.keep_defects(run, found) if keep else ''
+            graded = run.grade(found)
+            complete = run.finish(found, graded, folder)
+            fault = self.keep_defects(run, found, graded) if keep else ''
             yield complete._replace(summary=f'{complete.summary} {fault}'.strip())
         finally:
             run.left.set()

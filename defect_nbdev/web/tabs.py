@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'LANGUAGES', 'PAGE_CSS', 'PAGE_HEAD', 'WAITING', 'PAGE_LANGUAGE', 'DRAWN_COIL', 'PAGE_ERRORS', 'example',
-           'page_theme', 'sentences', 'page_translator', 'class_choices', 'own_class', 'browser_only', 'context_fields',
+           'page_theme', 'page_translator', 'class_choices', 'own_class', 'browser_only', 'context_fields',
            'inspect_tab', 'named_files', 'batch_tab', 'language_field', 'parse_number', 'inspect_strip', 'strip_tab',
            'visit_answers', 'page_sentence', 'page_error', 'correct_tab', 'model_card', 'model_table', 'client_example',
            'about_tab']
@@ -25,7 +25,7 @@ from PIL import Image
 from ..core.faults import error_sentence
 from ..core.html import percent
 from ..core.models import find_model, shipped_model
-from ..core.translation import Translator
+from ..core.translation import load_translator, sentences
 from ..core.verdicts import NO_DEFECT, VERDICTS, VERDICT_TITLES, VERDICT_WORDS
 from ..core.verdicts import answer_name
 from ..datasets.synthetic import make_steel
@@ -66,10 +66,6 @@ def page_theme():
 # %% ../../nbs/web/06_tabs.ipynb #page-css
 LANGUAGES = {'en':'English', 'de':'Deutsch', 'zh':'中文', 'ja':'日本語'}
 
-def sentences()->list: # of {language: sentence}, in all LANGUAGES
-    "The one table of what the page says"
-    return json.loads(static_text('languages.json'))
-
 def _head_script():
     "What runs before the page is there: its language"
     known = (f'const TABLE = {json.dumps(sentences())}, LANGUAGES = {json.dumps(LANGUAGES)};')
@@ -86,7 +82,7 @@ def page_translator(
     language:str, # a visitor's, from `PAGE_LANGUAGE`
 ): # a function of a text in English
     "What says a text in a visitor's language"
-    return Translator(language) if language in LANGUAGES and language!='en' else str
+    return load_translator(language) if language in LANGUAGES and language!='en' else str
 
 def class_choices(
     classes, # the model's
