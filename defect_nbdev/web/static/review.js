@@ -381,7 +381,9 @@ const isTyping = target => target.matches('input, textarea, select, [contentedit
 // Enter and the arrows belong to a button that somebody reached by the Tab key; one that was only
 // clicked keeps the focus, and no claim to them.
 let goesByTab = false;
-const noteTab = event => { goesByTab = event.type == 'keydown' && (event.key == 'Tab' || goesByTab); };
+const noteTab = event => {
+  goesByTab = event.type == 'keydown' && (event.key == 'Tab' || goesByTab);
+};
 const hasOwnKeys = target =>
   goesByTab && target.closest('button, a, summary, [role=tab], [role=button]');
 const onKey = event => {

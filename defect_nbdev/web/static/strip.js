@@ -141,7 +141,7 @@ const offerShown = (root, view) => {
   if (!view.defects.some(defect => defect.hidden)) return;
   const lines = [['n', 'class', 'sure', 'least_sure', 'x0', 'y0', 'x1', 'y1']];
   for (const {n, label, p, least, box, hidden} of view.defects)
-    if (!hidden) lines.push([n, JSON.stringify(label), p, least, ...box]);
+    if (!hidden) lines.push([n, `"${label.replaceAll('"', '""')}"`, p, least, ...box]);
   const table = lines.map(line => line.join(',')).join('\n') + '\n';
   const link = make('a', 'button', root, 'Save the defects that are shown');
   link.download = 'shown.csv';

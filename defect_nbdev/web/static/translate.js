@@ -1,7 +1,8 @@
 // Shows the page in the visitor's language. The page is written in English; every text that comes
 // to stand on it, and every label for screen readers, is looked up in one table of sentences, whose
 // {0} and {1} stand for parts, {0#} for a number. What the table does not have stays English: code.
-// The name of a file stays as it is, though the words in it were in the table. `TABLE` and `LANGUAGES` come before this script.
+// The name of a file stays as it is, though the words in it were in the table. `TABLE` and
+// `LANGUAGES` come before this script.
 const translator = (() => {
   const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
   const SKIPPED = 'script, style, code, pre, textarea, #about-facts, #about-card, #client, '
@@ -100,7 +101,8 @@ const translator = (() => {
       show(node, 'text', () => node.data, text => { node.data = text; });
   };
   // What is typed into a field stays; what the page says of the field is translated.
-  const isSilent = element => isSkipped(element.matches('textarea') ? element.parentElement : element);
+  const isSilent = element =>
+    isSkipped(element.matches('textarea') ? element.parentElement : element);
   const showAttributes = element => {
     if (isSilent(element)) return;
     for (const name of ATTRIBUTES) {
@@ -147,7 +149,8 @@ const translator = (() => {
     const found = new Set();
     const check = (node, key, text) => {
       const english = sources.get(node)?.[key]?.english.trim();
-      if (english !== text || (key == 'text' ? isSkipped : isSilent)(node) || !/[a-z]{2}/i.test(text)) return;
+      if (english !== text || !/[a-z]{2}/i.test(text)) return;
+      if ((key == 'text' ? isSkipped : isSilent)(node)) return;
       if (translate(text) === null) found.add(text); // some words are the same in both languages
     };
     const walker = document.createTreeWalker(document.body,
