@@ -66,7 +66,8 @@ def detect_images(
 def sharpen_evidence(
     evidence:Tensor, # (B,T,g,g), ≥ 0
     inside:Tensor, # (B,T,h,h) in [0,1]: does the place lie in a defect of the class?
-)->Tensor: # (B,T,g,g), nowhere above the evidence
-    "Evidence where a head sees a defect"
-    return evidence*align_to_image(inside, evidence.shape[-2:])
+)->Tensor: # (B,T,g,g), nowhere above the strongest evidence
+    "The strongest evidence for each class, where a head sees its defects"
+    strength = evidence.amax((-2, -1), keepdim=True)
+    return strength*align_to_image(inside, evidence.shape[-2:])
 

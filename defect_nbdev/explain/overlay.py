@@ -32,6 +32,12 @@ def _check_heatmap(heatmap, shape):
         raise ValueError(f'heatmap spans {low:.3g} to {high:.3g}; it must lie in [0,1].')
 
 # %% ../../nbs/explain/01_overlay.ipynb #overlay
+def _blend_tables(alpha):
+    "What is kept of a pixel, and what is added to it, for 256 steps of evidence (1,256,3)"
+    steps = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    opacity = np.repeat(alpha*steps[...,None], 3, axis=2).astype(np.float32)
+    return 1-opacity, heat_colors(steps)*opacity
+
 def overlay(
     image:np.ndarray, # grey (H,W) or RGB (H,W,3), uint8
     heatmap:np.ndarray, # evidence (H,W) in [0,1], absolute scale
@@ -41,11 +47,13 @@ def overlay(
     rgb,heat = to_rgb(image),np.asarray(heatmap, np.float32)
     _check_heatmap(heat, rgb.shape[:2])
     if not 0<=alpha<=1: raise ValueError(f'alpha is {alpha}; give an opacity in [0,1].')
+    kept,added = _blend_tables(alpha)
     out = np.empty_like(rgb)
     for y in range(0, len(rgb), 256): # in strips: a large image in floats would fill the memory
         rows = slice(y, y+256)
-        opacity = alpha*heat[rows,:,None]
-        out[rows] = np.round(rgb[rows]*(1-opacity) + heat_colors(heat[rows])*opacity)
+        step = cv2.merge([cv2.convertScaleAbs(heat[rows], alpha=255)]*3)
+        faded = cv2.multiply(rgb[rows], cv2.LUT(step, kept), dtype=cv2.CV_32F)
+        out[rows] = cv2.add(faded, cv2.LUT(step, added), dtype=cv2.CV_8U)
     return out
 
 # %% ../../nbs/explain/01_overlay.ipynb #enlarge

@@ -195,7 +195,9 @@ def _connect(path):
     try:
         db.execute('PRAGMA trusted_schema=OFF')
         db.execute('PRAGMA synchronous=FULL') # a commit is on the disk when it returns
+        db.execute('BEGIN') # one state of the file: another process may be making its tables
         version = _read_format(db, path)
+        db.execute('COMMIT')
         # of a new file: so that it gets smaller when answers are deleted
         if not version: db.execute('PRAGMA auto_vacuum=INCREMENTAL')
         _enter_wal(db)

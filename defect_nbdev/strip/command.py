@@ -24,7 +24,7 @@ from ..core.tables import excel_sign
 from ..core.views import check_views
 from ..datasets.names import clean_classes
 from ..inference.disposition import Disposition, InspectedDefect, Rules, read_rules
-from ..inference.inspector import load_inspector
+from ..inference.inspector import STRONG_TINT, load_inspector
 from ..monitoring.store import InspectionStore
 from ..monitoring.table_columns import check_context, known_context
 from .defects import check_scale
@@ -235,7 +235,7 @@ def defect_strip(
     more = ({'views':engine.views} if engine.views>1 else {}) | context
     for strip in strips: strip.use_bits(None if bits else inspector.bits)
     if inspector.grey:
-        strips = [strip.to_grey() for strip in strips]
+        strips = [strip.to_grey(STRONG_TINT) for strip in strips]
     options = dict(tile=tile, overlap=overlap, cut=cut, clean=clean)
     rules = rules and _read_strip_rules(rules, engine, mm_per_px)
     if peak is None: peak = default_peak(engine)

@@ -105,8 +105,24 @@ def read_rows(self:Strip,
 
 # %% ../../nbs/strip/01_reader.ipynb #to-grey
 @patch
-def to_grey(self:Strip)->Strip:
+def tint(self:Strip,
+    samples:int=16, # rows that are looked at
+)->float: # 0 (grey) to 255, grey values of 8 bits
+    "How far the channels lie apart: the mean distance from a pixel's lowest to its highest"
+    rows = np.unique(np.linspace(0, self.readable-1, samples).astype(int))
+    pixels = np.concatenate([self._scale(self.read_raw(i, i+1, [])) for i in rows])
+    return 0. if pixels.ndim==2 else float((pixels.max(2)-pixels.min(2)).mean())
+
+@patch
+def to_grey(self:Strip,
+    most_tint:float=255., # grey values between the channels at most, of `tint`
+)->Strip:
     "The same strip without colour, for a model that learned from grey images"
+    tint = self.tint()
+    if tint>most_tint:
+        raise BadImage(f'{self.name}: is coloured, its channels differ by {tint:.0f} grey values, '
+                       'and the model learned grey steel; save the strip as grey, or correct the '
+                       'white balance.')
     def read_raw(start, stop, lost):
         raw = self.read_raw(start, stop, lost)
         if raw.ndim==2: return raw

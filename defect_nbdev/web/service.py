@@ -42,7 +42,7 @@ from ..core.verdicts import NAMELESS, VERDICT_TITLES, answer_name
 from ..datasets.names import clean_classes
 from ..datasets.synthetic import make_steel
 from ..inference.disposition import read_rules, record_disposition
-from ..inference.inspector import Inspector, load_inspector
+from ..inference.inspector import STRONG_TINT, Inspector, load_inspector
 from ..inference.prediction import Prediction
 from ..monitoring.table_columns import COLUMN_TYPES, columns, known_context, table_row
 from ..monitoring.store import InspectionStore
@@ -528,9 +528,9 @@ def _scan_strips(inspector, strip, reference, mm_per_px, tile, on_progress, shou
 
 # %% ../../nbs/web/04_service.ipynb #open-strip
 def _open_strip(path, inspector):
-    "A strip, without colour for a model that knows none"
+    "A strip, without its tint for a model that knows no colour"
     strip = open_strip(path).use_bits(inspector.bits)
-    return strip.to_grey() if inspector.grey else strip
+    return strip.to_grey(STRONG_TINT) if inspector.grey else strip
 
 # %% ../../nbs/web/04_service.ipynb #strip-run
 class _Left(Exception):

@@ -10,12 +10,8 @@ over the rounds and the extremes; one that takes three times as long has one tur
 from uint8 pixels in memory to logits, probabilities, label sets, unknown-score, verdict and all
 maps in memory; reading and resizing an image are the same for all and left out. Right answers,
 labels the same as PyTorch's and the correlation of the maps are counted on the images that judged
-the model's training; 8 bits have a script of their own, `int8.py`. *Start to first answer* is a
-fresh Python that reads one JPEG. On a GPU eager fp32, bf16, torch.compile and
-CUDA graphs (compile's `reduce-overhead`) take turns, and the share of the roofline is the
-convolutions' and matrix products' operations, as PyTorch's counter has them, over --tflops, the
-card's peak for the type."""
-import json
+the model's training; 8 bits have a script of their own, `int8.py`, and so has a GPU,
+`gpu.py`. *Start to first answer* is a fresh Python that reads one JPEG."""
 import platform
 import subprocess
 import sys
@@ -28,7 +24,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.flop_counter import FlopCounterMode
 
 from common import json_beside, make_parser, median_and_range, package_versions, write_json
 from defect_nbdev.datasets.layouts import evenly_spaced
@@ -55,19 +50,10 @@ def compiled(network, **options):
     return torch.compile(network, dynamic=False, **options)
 
 
-def cuda_graphs(network):
-    return compiled(network, mode='reduce-overhead')
-
-
 ON_CPU = { # engine -> how its network is made from the InferenceModel
     BASELINE:lambda network: network,
     'eager bf16':Autocast,
     'torch.compile':compiled}
-ON_GPU = {
-    **ON_CPU,
-    'compile bf16':lambda network: compiled(Autocast(network)),
-    'CUDA graphs':cuda_graphs,
-    'CUDA graphs bf16':lambda network: cuda_graphs(Autocast(network))}
 
 
 class Images(NamedTuple):
@@ -175,19 +161,6 @@ assert 'torch' not in sys.modules"""
     return round(min(seconds), 2)
 
 
-def add_roofline(rows, engine, tflops):
-    "Add operations an image and the share of the card's peak to rows"
-    pixels = torch.zeros(1, engine.size, engine.size, 3, dtype=torch.uint8, device='cuda')
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        engine.network(pixels)
-    operations = counter.get_total_flops()
-    for row in rows:
-        peak = tflops['bf16' if 'bf16' in row['engine'] else 'fp32']
-        milliseconds = row['ms'][0]
-        row.update(images_per_s=round(1e3/milliseconds, 1), gflop=round(operations/1e9, 2),
-                   roofline=round(operations/(milliseconds*1e-3)/peak/1e12, 4))
-
-
 def speed_goals(rows, quality):
     "Goals of speed, at the baseline's accuracy"
     def is_as_accurate(row):
@@ -220,8 +193,6 @@ def print_row(row):
     middle,least,most = row['speedup']
     text = (f"{row['model']} ×{row['batch']:<3} {row['engine']:18} {row['ms'][0]:8.2f} ms  "
             f'{middle:6.2f}×  ({least:.2f} to {most:.2f})')
-    if 'roofline' in row:
-        text += f"  {row['images_per_s']:9.1f}/s  {row['roofline']:.1%} of peak"
     print(text, flush=True)
 
 
@@ -239,18 +210,7 @@ class Results:
             print_row(row)
 
 
-def measure_on_gpu(name, pixels, images, args, results):
-    "All ways to run a network on a GPU"
-    wrappers = {key:wrap for key,wrap in ON_GPU.items()
-                if key in (BASELINE, 'eager bf16') or not args.no_compile}
-    engines = torch_engines(name, 'cuda', wrappers)
-    rows = [row for batch in args.batches
-            for row in measure_turns(name, engines, pixels, batch, args)]
-    add_roofline(rows, load_torch_engine(name, 'cuda'), args.tflops)
-    results.add(name, rows, engines, images)
-
-
-def measure_on_cpu(name, base, pixels, images, args, results):
+def measure_model(name, base, pixels, images, args, results):
     "PyTorch and the exported files on a CPU"
     wrappers = {key:wrap for key,wrap in ON_CPU.items()
                 if key!='torch.compile' or not args.no_compile}
@@ -281,33 +241,24 @@ def parse_args():
     parser.add_argument('--judged', type=int, default=400, help='validation images, at most')
     parser.add_argument('--no-compile', action='store_true')
     parser.add_argument('--out', default=json_beside(__file__))
-    parser.add_argument('--tflops', type=json.loads, default={'fp32':66.9, 'bf16':989.4},
-                        help='peaks of the GPU as JSON; the default is an H100 SXM without '
-                             'sparsity or TF32')
     return parser.parse_args()
 
 
 def main():
     args,results = parse_args(),Results()
-    has_gpu = torch.cuda.is_available()
     torch.set_num_threads(args.threads)
     for name in args.models:
         base = load_torch_engine(name, 'cpu')
         images = load_images(name, base, args)
         pixels = trial_images(base.size) if images.validation is None else images.validation
-        if has_gpu:
-            measure_on_gpu(name, pixels, images, args, results)
-        else:
-            measure_on_cpu(name, base, pixels, images, args, results)
-    goals = [] if has_gpu else check_goals(results.rows, results.quality, results.start)
+        measure_model(name, base, pixels, images, args, results)
+    goals = check_goals(results.rows, results.quality, results.start)
     for goal in goals:
         verdict = 'met' if goal['met'] else 'missed'
         print(f"{goal['goal']:70} {goal['measured']:>9}  {verdict}")
-    device = f'{platform.machine()} CPU, {args.threads} threads'
-    if has_gpu:
-        device = torch.cuda.get_device_name()
     write_json(args.out, {
-        'device':device, 'versions':package_versions('torch', 'onnxruntime', 'openvino'),
+        'device':f'{platform.machine()} CPU, {args.threads} threads',
+        'versions':package_versions('torch', 'onnxruntime', 'openvino'),
         'rounds':args.rounds, 'images':args.images, 'rows':results.rows,
         'quality':results.quality, 'start_to_first_answer_s':results.start,
         'missing':results.missing, 'goals':goals})

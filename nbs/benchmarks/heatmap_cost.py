@@ -6,7 +6,8 @@ One network, one process, the same images. Each contender gives, for a batch, th
 Grad-CAM map of each image's answer at the features' resolution (grad-cam enlarges its maps to the
 image by itself). They take turns; a ratio is formed with the plain forward pass of the same round,
 and the table shows the median over the rounds and the extremes. *ours, six maps* explains all
-classes; *ours, finer* also reads two middle blocks with the local reader; *ours, autograd*
+classes; *ours, as shown* is what the inspector shows: the maps of all classes made finer, by the
+local reader or by the detection head, with the boxes of a model that has a head; *ours, autograd*
 differentiates the head instead of using the closed form. captum makes maps only, for classes that
 must be known, so it needs a forward pass before. torchcam keeps its hooks on the model, so it has
 a copy of its own."""
@@ -18,8 +19,10 @@ from statistics import median
 import torch
 
 from common import json_beside, make_parser, median_and_range, package_versions, write_json
-from defect_nbdev.explain.reader import fine_evidence, load_reader
+from defect_nbdev.detection.predict import sharpen_evidence
+from defect_nbdev.explain.reader import fine_evidence
 from defect_nbdev.gradcam import cam_from_features
+from defect_nbdev.inference.torch_engine import load_torch_engine
 from defect_nbdev.model import load_model
 
 FORWARD = 'forward pass alone'
@@ -38,11 +41,16 @@ def ours(model, **options):
     return run
 
 
-def ours_finer(model, name):
-    reader = load_reader(name, model)
+def ours_as_shown(name, device):
+    network = load_torch_engine(name, device).network
     def run(x):
         with torch.no_grad():
-            return fine_evidence(model, model.backbone.levels(x), None, reader)
+            levels = network.levels(x)
+            evidence,logits = fine_evidence(network.model, levels, 'all', network.reader,
+                                            network.size)
+            if network.boxes is None: return evidence, logits
+            *drawn,inside = network.boxes(levels, x.new_zeros(len(x)), network.size)
+            return sharpen_evidence(evidence, inside), logits, drawn
     return run
 
 
@@ -72,13 +80,13 @@ def captum(model):
     return run
 
 
-def make_contenders(name, model):
+def make_contenders(name, model, device):
     "{case: function of images}"
     return {
         FORWARD:forward_pass(model),
         'ours':ours(model),
         'ours, six maps':ours(model, target='all'),
-        'ours, finer':ours_finer(model, name),
+        'ours, as shown':ours_as_shown(name, device),
         'ours, autograd':ours(model, autograd=True),
         'torchcam':torchcam(model),
         'captum':captum(model),
@@ -104,7 +112,7 @@ def measure(name, batch, args):
     torch.manual_seed(0)
     x = torch.randn(batch, 3, size, size)
     x = x.to(args.device, memory_format=torch.channels_last)
-    contenders = make_contenders(name, model)
+    contenders = make_contenders(name, model, args.device)
     for run in contenders.values(): # warm up
         seconds_per_run(run, x, 1)
     repeats = max(1, round(args.images/batch))
