@@ -4,14 +4,14 @@ measured.
     python nbs/benchmarks/model_card.py neu-lite0
 
 Reads config.json, recipe.json, split.json, metrics.json and confidence.json in the model's folder,
-and report_NAME.json, cross_validation_NAME.json, localise_NAME.json and unknown.json beside this
-file where they are. Writes README.md into the model's folder."""
+and report_NAME.json, cross_validation_NAME.json, localise_NAME.json, unknown.json, detector.json
+and plates.json beside this file where they are. Writes README.md into the model's folder."""
 from string import Template
 
 from common import json_beside, make_parser, read_json
 from defect_nbdev.core.files import write_text
 from defect_nbdev.core.metrics import wilson_interval
-from defect_nbdev.core.models import find_model
+from defect_nbdev.core.models import DETECTOR_FILE, find_model
 from defect_nbdev.datasets.splits import read_manifest
 from defect_nbdev.detection.recipes import has_recipe, read_recipe
 from defect_nbdev.model import load_config
@@ -39,7 +39,7 @@ what it says of them flatters a little):
 
 $report
 
-## Data
+$boxes## Data
 
 $n_train training and $n_validation validation images of NEU-DET. NEU's images are crops of fewer \
 strips; all that show the same metal, under any shift and quarter turn, are on one side. \
@@ -127,7 +127,7 @@ def describe_accuracy(metrics):
 Its mistakes: {describe_mistakes(per_class, metrics['confusion'])}."""
 
 
-def describe_cross_validation(results, is_own):
+def describe_cross_validation(results, is_own, has_head):
     "Cross-validation in words; did the folds run the model's own recipe?"
     if not results:
         return ('The recipe was not repeated on other folds, so how much the number moves from '
@@ -137,6 +137,8 @@ def describe_cross_validation(results, is_own):
                                for name in ('n', 'right', 'spoiled_right'))
     corrupted = corrupted_right/(results['copies']*n)
     recipe = 'The same recipe' if is_own else 'Another recipe, which stands with the numbers,'
+    if is_own and has_head:
+        recipe += ', before the detection head and what the backbone learned with it,'
     return (f'{recipe} on {len(folds)} grouped folds, each image judged once by a network '
             f'that never met its metal: **{right} of {n}** right, **{right/n:.2%}** '
             f"({interval(right, n, '.2%')}); of spoiled copies (one rung of the ladders each) "
@@ -177,6 +179,29 @@ def describe_heatmaps(results):
             'By `defect_localise`, see `nbs/evaluation/11_localisation.ipynb`.')
 
 
+def describe_boxes(detector, plates):
+    "Whether there is a defect, and where, in words; nothing of a model without a detection head"
+    if not detector: return ''
+    boxes,tiles,by_eye = detector['boxes'],detector['tiles'],detector['tiles_by_eye']
+    n = boxes['images']
+    lines = [
+        'Its detection head draws boxes, and says when there is no defect:', '',
+        f"- The first box of an image is right (its class, IoU ≥ 0.5) in {boxes['first_box']:.1%} "
+        f"({interval(round(boxes['first_box']*n), n)}) of {n} images; mAP@0.5 is "
+        f"{boxes['map50']:.1%}, mAP@0.5:0.95 {boxes['map']:.1%}.",
+        f"- Of {tiles['clean']} squares of 80 pixels that touch no box, "
+        f"{tiles['false_alarms_at_95']:.1%} are called defective where 95 % of the defects are "
+        f"found; of {by_eye['tiles']} that are clean by eye {by_eye['false_alarms_at_95']:.1%}. "
+        f"{detector['called_clean']} of {n} images of a defect are called clean."]
+    if plates:
+        lines.append(f"- On real plates, laid together from crops, it finds {plates['found']} of "
+                     f"{plates['boxes']} boxes and invents {plates['false_per_megapixel']:.1f} on "
+                     'a million pixels of other metal.')
+    told = 'By `nbs/benchmarks/detector.py` and `plates.py`; all of it stands in '
+    page = '[Whether, and exactly where](../../../nbs/results/04_whether_and_where.ipynb)'
+    return '\n'.join(['## Whether, and where', '', *lines, '', f'{told}{page}.', '', ''])
+
+
 def describe_stages(path):
     "The stages of a recipe, and its remark"
     lines = []
@@ -211,8 +236,11 @@ def model_card(name):
         accuracy=describe_accuracy(metrics),
         chosen_epoch=describe_epoch(config.training),
         cross_validation=describe_cross_validation(
-            folds, bool(folds) and has_recipe(folder, folds['recipe'])),
+            folds, bool(folds) and has_recipe(folder, folds['recipe']),
+            (folder/DETECTOR_FILE).is_file()),
         report='\n'.join(f'- {sentence}' for sentence in report['verdict']) if report else '',
+        boxes=describe_boxes((measured('detector.json') or {}).get(name),
+                             (measured('plates.json') or {}).get(name)),
         n_train=len(manifest.part('train')), n_validation=len(manifest.part('validation')),
         stages=describe_stages(folder/'recipe.json'), device=config.training['device'],
         errors=', '.join(f'{label} {error:.1%}' for label,error in zip(config.classes, errors)),
