@@ -15,7 +15,7 @@ from .summary import BINS, Summary, count_words, headline
 from ..core.files import write_text
 from ..core.html import escape, html_section, html_table, number_cell, percent
 from ..core.page import headline_box, html_page, report_style
-from ..core.translation import check_language, load_translator
+from ..core.translation import check_language, translate_report
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 from ..inference.prediction import is_strange_in_colour
 
@@ -219,6 +219,5 @@ def write_report(
         why = f'nothing can be written here ({e.strerror})'
         raise OSError(e.errno, why, str(path.parent)) from None
     page = report_page(summary, inspector, title, settings, notes)
-    if language!='en': page = load_translator(language).translate_page(page)
-    write_text(path, page)
+    write_text(path, translate_report(page, language))
     return path

@@ -13,6 +13,7 @@ from fastcore.script import bool_arg, store_true
 from ..core.cli import command
 from ..core.files import check_out_file, write_text
 from ..core.tables import excel_sign
+from ..core.translation import check_language
 from ..core.views import check_views
 from ..datasets.layouts import folder_lines, folder_record
 
@@ -70,6 +71,7 @@ def defect_eval(
     views:int=1, # of each image, whose mean is measured: 1, 4 or 8; takes as many times as long
     ladder_images:int=400, # images that are disturbed, at most, spread evenly over the list
     leaky:store_true=False, # measure on images the model has seen as well, and say so
+    language:str='en', # of the page: en, de, zh or ja
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
 ):
@@ -78,10 +80,11 @@ def defect_eval(
     from defect_nbdev.evaluation.summary import evaluate  # slow: torch
     sign = excel_sign('csv', excel, decimal_comma)
     check_views(views)
+    check_language(language)
     prepare_folder(out)
     report,measured = evaluate(model, data, split, leaky, ladders, batch, ladder_images,
                                views)
-    write_report(out, report, measured, sign)
+    write_report(out, report, measured, sign, language)
     print('\n'.join(report['verdict']))
     for line in folder_lines(folder_record(measured.samples)): print(line)
     for problem in measured.samples.problems: print(f'left out: {problem}')

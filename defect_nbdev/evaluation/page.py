@@ -10,7 +10,9 @@ import base64
 
 from ..core.html import escape, html_section, html_table, number_cell
 from ..core.page import headline_box, html_page, report_style
-from ..core.verdicts import CLASSIFIER_VERDICTS
+from ..core.translation import translate_report
+from ..core.verdicts import CLASSIFIER_VERDICTS, VERDICT_WORDS
+from ..datasets.corruptions import CORRUPTION_WORDS
 
 # %% ../../nbs/evaluation/08_page.ipynb #interval-cell
 def interval_cell(
@@ -77,7 +79,7 @@ def _verdict_part(report):
     if 'certain' not in report['clean']: return ''
     def cell(key, form='.1%'): return number_cell(report, 'clean', key, form=form)
     def interval(key): return interval_cell(report, 'clean', key)
-    rows = [[f'{verdict}: it {action}', cell(verdict)]
+    rows = [[f'{VERDICT_WORDS[verdict]}: it {action}', cell(verdict)]
             for verdict,action in _VERDICT_ACTIONS.items()]
     return (f'<p>Its label sets hold the true class for {interval("coverage")} of the images and '
             f'name {cell("set_size", ".2f")} classes on average.</p>'
@@ -107,7 +109,7 @@ def _selective_chapter(report, figure):
 _LEVEL_COLUMNS = {  # key -> (name, form)
     'accuracy':('right', '.1%'), 'confidence':('claims', '.1%'), 'ece':('ECE', '.1%'),
     'coverage':('set holds truth', '.1%'), 'set_size':('classes in set', '.2f'),
-    **{verdict:(verdict, '.0%') for verdict in CLASSIFIER_VERDICTS}}
+    **{verdict:(VERDICT_WORDS[verdict], '.0%') for verdict in CLASSIFIER_VERDICTS}}
 
 def _level_table(report, title, levels):
     "A row for each (name, path to its level) with every number that was measured"
@@ -117,6 +119,8 @@ def _level_table(report, title, levels):
     return html_table([title, *(name for name,_ in known.values())], rows)
 
 # %% ../../nbs/evaluation/08_page.ipynb #accuracy-table
+def _corruption_word(name): return CORRUPTION_WORDS.get(name, name)
+
 def _accuracy_table(report):
     "Every disturbance in a row, its strengths side by side"
     corruptions = report['ladders']['corruptions']
@@ -127,7 +131,7 @@ def _accuracy_table(report):
                       for i in range(len(levels))]
         means = [number_cell(report, 'ladders', 'means', name, key)
                  for key in ('accuracy', 'confidence', 'ece')]
-        rows.append([escape(name), *accuracies, *means])
+        rows.append([escape(_corruption_word(name)), *accuracies, *means])
     strengths = [f"strength {level['severity']}" for level in next(iter(corruptions.values()))]
     return html_table(['share right', *strengths, 'mean', 'claims', 'ECE'], rows)
 
@@ -137,7 +141,8 @@ def _strongest_levels(report):
     yield 'none', ('clean',)
     for name,levels in report['ladders']['corruptions'].items():
         path = 'ladders', 'corruptions', name, len(levels)-1
-        yield f"{escape(name)}, strength {number_cell(report, *path, 'severity', form='d')}", path
+        severity = number_cell(report, *path, 'severity', form='d')
+        yield f'{escape(_corruption_word(name))}, strength {severity}', path
 
 # %% ../../nbs/evaluation/08_page.ipynb #noise-levels
 def _noise_levels(report):
@@ -161,7 +166,9 @@ def _ladder_chapter(report, figure):
              f'of the answers are right then, and it claims {confidence}. '
              'What it claims should fall with what it gets right.')
     unseen = report['ladders'].get('unseen')
-    if unseen: intro += f" Its training never showed {escape(' and '.join(unseen))}."
+    if unseen:
+        words = escape(', '.join(map(_corruption_word, unseen)))
+        intro += f' Its training never showed these: {words}.'
     caption = ('Left: disturbances. Right: noise as Song and Yan (2013) add it to images of mean '
                '128 and deviation 20.')
     return html_section(title, intro, figure('ladders', caption), _accuracy_table(report),
@@ -181,7 +188,7 @@ def _shortcut_chapter(report, figure):
     intro = ('A model can be right for a wrong reason: the light, the edge of the picture. '
              'Three checks.')
     caption = 'One image as it is, and as the checks show it to the model.'
-    table = html_table(['check', 'right', 'answers that change'], rows)
+    table = html_table(['shortcut check', 'right', 'answers that change'], rows)
     sentences = [f"<p>{escape(check['says'])}</p>" for check in checks.values()]
     return html_section('What it looks at', intro, figure('checks', caption), table, *sentences)
 
@@ -196,7 +203,8 @@ def _mistake_chapter(report, figure):
     intro = (f'{len(mistakes)} in all. The surest come first: they are the ones that a threshold '
              'catches last.')
     caption = 'What the image is, what it was taken for, and how sure the model was.'
-    table = html_table(['image', 'it is', 'it says', 'with', 'and gives the truth'], rows)
+    head = ['image', 'it is', 'it says', 'with probability', 'and gives the truth']
+    table = html_table(head, rows)
     return html_section('Its mistakes', intro, figure('mistakes', caption), table)
 
 # %% ../../nbs/evaluation/08_page.ipynb #box-check
@@ -217,7 +225,7 @@ def _several_part(report):
              number_cell(report, 'labels', 'several', i, 'probability'),
              'yes' if image['flagged'] else '']
             for i,image in enumerate(report['labels']['several'][:12])]
-    head = ['image', 'first', 'second', 'probability of the second', 'flagged']
+    head = ['image', 'first class', 'second class', 'probability of the second', 'flagged']
     return ('<h3>More than one defect?</h3><p>The images in which a second class is most probable; '
             'flagged are those whose label set names several.</p>'
             + html_table(head, rows) + _box_check(report))
@@ -243,18 +251,20 @@ def _setting_rows(report):
     def cell(*path, form='d'): return number_cell(report, *path, form=form)
     name,layout,split = (escape(data[key]) for key in ('name', 'layout', 'split'))
     versions = ', '.join(f'{package} {version}' for package,version in measured['versions'].items())
-    yield 'model', (f"{escape(model['name'])}: {escape(model['backbone'])}, "
+    yield 'model', (f"<code>{escape(model['name'])}</code>: {escape(model['backbone'])}, "
                     f"{cell('model', 'size')} pixels a side")
-    yield 'images', (f"{cell('data', 'n')} from {name} ({layout}, {split} part), in "
+    yield 'images', (f"{cell('data', 'n')} from <code>{name}</code> ({layout}, {split} part), in "
                      f"{cell('data', 'groups')} groups of the same metal")
     yield 'split', escape(report['fairness']['how'] or 'not known')
     seconds = cell('measured', 'seconds', form='.0f')
     views = measured.get('views', 1)
     several = f', the mean of {views} views of each'*(views>1)
-    yield 'when', f"{escape(measured['when'])}, in {seconds} seconds"
-    yield 'on', (f"{escape(measured['device'])} ({escape(measured['accelerator'])}), "
-                 f"{cell('measured', 'batch')} images at a time" + several)
-    yield 'with', escape(versions)
+    when = escape(measured['when']).replace('T', ' ')
+    yield 'measured', f'{when}, in {seconds} seconds'
+    device,accelerator = escape(measured['device']),escape(measured['accelerator'])
+    batch = cell('measured', 'batch')
+    yield 'computed on', f'{device} ({accelerator}), {batch} images at a time{several}'
+    yield 'packages', escape(versions)
     yield 'left out', '<br>'.join(map(escape, data['left_out'][:20]))
 
 # %% ../../nbs/evaluation/08_page.ipynb #setting-chapter
@@ -287,12 +297,15 @@ def render_chapters(
 def render_page(
     report:dict, # ready for JSON
     pngs:dict, # name -> bytes of a PNG
+    language:str='en', # of the page: en, de, zh or ja
 )->str: # a whole HTML page
     "The report for people"
-    name = f"{report['model']['name']} on {report['data']['name']}"
+    names = report['model']['name'],report['data']['name']
+    model,data = (f'<code>{escape(name)}</code>' for name in names)
     fairness = report['fairness']
     unfair = f'<p class="unfair">{escape(fairness["says"])}</p>' if fairness['leaked'] else ''
-    title = f'<p class="quiet">Evaluation of the model {escape(name)}</p>'
-    return html_page(f'Evaluation: {name}', '<h1>Can it be trusted?</h1>', title, unfair,
+    title = f'<p class="quiet">Evaluation of the model {model} on {data}</p>'
+    page = html_page(f'Evaluation: {names[0]}', '<h1>Can it be trusted?</h1>', title, unfair,
                      headline_box(report['verdict']), render_chapters(report, pngs),
                      style=report_style() + 'body { max-width: 60rem }')
+    return translate_report(page, language)

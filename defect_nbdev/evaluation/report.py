@@ -12,6 +12,7 @@ from pathlib import Path
 from ..core.figures import write_figure
 from ..core.files import write_text
 from ..core.tables import write_table
+from ..core.translation import check_language
 from .measurement import EvaluationData
 from .page import render_page
 from .summary import figure_makers
@@ -60,9 +61,10 @@ def write_report(
     report:dict, # from `evaluate`
     data:EvaluationData, # from `evaluate`
     excel:str='', # for the Excel with this decimal sign, from `excel_sign`
+    language:str='en', # of the page: en, de, zh or ja
 ):
     "Figures, predictions, numbers, and last the page"
-    out = Path(out)
+    out,language = Path(out),check_language(language)
     pngs = {}
     for name,draw in figure_makers(data, report).items():
         path = out/'figures'/f'{name}.png'
@@ -70,4 +72,4 @@ def write_report(
     write_predictions(out/'predictions.csv', data, excel)
     text = json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(out/'report.json', text + '\n')
-    write_text(out/'report.html', render_page(report, pngs))
+    write_text(out/'report.html', render_page(report, pngs, language))

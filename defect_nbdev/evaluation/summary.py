@@ -17,6 +17,7 @@ import torch
 
 from ..core.metrics import fair_metrics
 from ..core.models import DETECTOR_FILE, find_model
+from ..datasets.corruptions import CORRUPTION_WORDS
 from ..datasets.splits import background_sentence, known_parts
 from .measurement import EvaluationData, list_mistakes, measure_calibration
 from .measurement import measure_classes, measure_labels, measure_selective
@@ -61,11 +62,11 @@ def _robustness_sentence(ladders):
     means,noise = ladders['means'],ladders['noise'][-1]
     worst = min(means, key=lambda name: means[name]['accuracy'])
     strongest = ladders['corruptions'][worst][-1]['accuracy']
-    unseen = ', '.join(f"{name} {means[name]['accuracy']:.0%}"
+    unseen = ', '.join(f"{CORRUPTION_WORDS[name]} {means[name]['accuracy']:.0%}"
                        for name in ladders.get('unseen') or ())
     unseen = unseen and f' Disturbances its training never showed: {unseen}.'
     return (f"In disturbed pictures it is right on {ladders['mean']['accuracy']:.0%} on average; "
-            f'{worst} hurts most ({strongest:.0%} at full strength). '
+            f'{CORRUPTION_WORDS[worst]} hurts most ({strongest:.0%} at full strength). '
             f"In Song and Yan's strongest noise, {noise['db']} dB, {noise['accuracy']:.0%} are "
             f"right and it claims {noise['confidence']:.0%}.{unseen}")
 

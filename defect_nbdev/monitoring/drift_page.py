@@ -18,6 +18,7 @@ from ..core.files import write_text
 from ..core.html import escape, printable
 from ..core.page import html_page, package_text
 from ..core.tables import excel_sign, write_table
+from ..core.translation import check_language, translate_report
 from .drift import describe_finding, drift, drift_sentences
 from .reference import ACT, FALSE_ALARMS, MEASURES, MIX, Reference
 from .reference import fit_reference, load_reference, model_reference
@@ -132,7 +133,8 @@ def _mix_chart(title, names, findings, xs):
     width = max(1., _WIDTH/len(findings)*.8)
     body = ''.join(_stack(x, width, f, classes) for x,f in zip(xs, findings) if f)
     chart = _chart(f'{title}: share of each class', names, 0, 1, body)
-    key = ', '.join(f'<span class="c{k%8}">■</span> {escape(c)}' for k,c in enumerate(classes))
+    key = ', '.join(f'<span class="c{k%8}">■</span> <span>{escape(c)}</span>'
+                    for k,c in enumerate(classes))
     return chart.replace('</figure>', f'<p class="key">{key}</p></figure>')
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #index-row
@@ -192,6 +194,7 @@ def drift_page(
     shifts:list, # of `Shift`, from `drift`
     reference:Reference, # what they were compared with
     most:int=200, # shifts shown, the latest
+    language:str='en', # of the page: en, de, zh or ja
 )->str: # HTML
     "A page about the shifts, complete in itself"
     if not shifts: raise ValueError('there is no shift to show; the results hold no images.')
@@ -199,11 +202,12 @@ def drift_page(
     latest = shifts[-most:]
     compared = {f.what for s in latest for f in s.findings}
     things = [what for what in (*MEASURES, MIX) if what in compared]
-    return html_page(
+    page = html_page(
         'Drift', f'<h1>{escape(headline)}</h1>', _alarm_list(alarms),
         _legend(reference, most, len(shifts)), *(_charts(what, latest) for what in things),
         '<details><summary>All indices</summary>', _index_table(latest, things), '</details>',
         style=package_text('monitoring/drift.css'))
+    return translate_report(page, language)
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #alarm-word
 COLUMNS = (
@@ -242,9 +246,9 @@ def _fit(results, out, model):
     print(f"{out}: {known or 'no measures'}, {len(reference.classes)} classes")
 
 # %% ../../nbs/monitoring/07_drift_page.ipynb #defect-drift
-def _write(out, shifts, reference, excel):
+def _write(out, shifts, reference, excel, language):
     "A page or a table"
-    if out.endswith('.html'): write_text(out, drift_page(shifts, reference))
+    if out.endswith('.html'): write_text(out, drift_page(shifts, reference, language=language))
     else: write_table(out, drift_rows(shifts), COLUMNS, excel=excel)
     print(f'written: {out}')
 
@@ -256,12 +260,14 @@ def defect_drift(
     shift:str='8h', # how long a shift is: 8h, 30m, 1d, or a number of images as 200
     starts:str='00:00', # when a shift starts, a time of day in UTC
     out:str=None, # page (.html) or table (.csv) to write; with --fit, the reference (.json)
+    language:str='en', # of the page: en, de, zh or ja
     excel:store_true=False, # write the CSV as Excel expects it: UTF-8 with a mark
     decimal_comma:store_true=False, # as --excel, for an Excel that writes 0,25
     fit:store_true=False, # make a reference of the results instead
     model:str=None, # with --fit: make the reference of this model, and store it in its folder
 )->bool: # whether a shift drifts
     "Compare each shift's images with the training's"
+    check_language(language)
     sign = excel_sign(out and Path(out).suffix[1:], excel, decimal_comma)
     if fit:
         _fit(results, out or 'reference.json', model)
@@ -274,5 +280,5 @@ def defect_drift(
     usual = load_reference(reference)
     shifts = drift(usual, read_table(results), shift, starts)
     for line in drift_sentences(shifts): print(printable(line))
-    if out is not None: _write(out, shifts, usual, sign)
+    if out is not None: _write(out, shifts, usual, sign, language)
     return any(s.alarms for s in shifts)
