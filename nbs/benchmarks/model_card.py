@@ -34,9 +34,6 @@ flatters a little. $measured
 
 $cross_validation
 
-The report of `defect_eval` in words (its probabilities were calibrated on these very images, so \
-what it says of them flatters a little):
-
 $report
 
 $boxes## Data
@@ -145,6 +142,16 @@ def describe_cross_validation(results, is_own, has_head):
             f'{corrupted:.1%}. By `nbs/benchmarks/cross_validation.py`.')
 
 
+def describe_report(report):
+    "What `defect_eval` says of the model"
+    if not report:
+        return ('`defect_eval` has not been run on it: how it bears disturbed images was not '
+                'measured.')
+    sentences = '\n'.join(f'- {sentence}' for sentence in report['verdict'])
+    return ('The report of `defect_eval` in words (its probabilities were calibrated on these very '
+            f'images, so what it says of them flatters a little):\n\n{sentences}')
+
+
 def describe_unknown(results, name):
     "The unknown-score in words"
     of_model = (results or {}).get('models', {}).get(name)
@@ -238,7 +245,7 @@ def model_card(name):
         cross_validation=describe_cross_validation(
             folds, bool(folds) and has_recipe(folder, folds['recipe']),
             (folder/DETECTOR_FILE).is_file()),
-        report='\n'.join(f'- {sentence}' for sentence in report['verdict']) if report else '',
+        report=describe_report(report),
         boxes=describe_boxes((measured('detector.json') or {}).get(name),
                              (measured('plates.json') or {}).get(name)),
         n_train=len(manifest.part('train')), n_validation=len(manifest.part('validation')),
