@@ -18,6 +18,7 @@ from ..core.page import headline_box, html_page, report_style
 from ..core.translation import check_language, translate_report
 from ..core.verdicts import VERDICT_MEANINGS, VERDICT_WORDS, told_verdicts
 from ..inference.prediction import is_strange_in_colour
+from ..monitoring.table_columns import CONTEXT, local_time
 
 # %% ../../nbs/batch/07_report.ipynb #verdict-section
 def _count(facts, *path): return number_cell(facts, *path, form=',d')
@@ -85,6 +86,32 @@ def _quality_section(facts):
                        'Remarks about the pictures; one may carry several')
     chart = f'<div class="beside">{histogram_svg(facts)}{table}</div>'
     return html_section('How sure, and in which light', intro, chart)
+
+# %% ../../nbs/batch/07_report.ipynb #strip-section
+def _code(text): return f'<code>{escape(text)}</code>' # stays as it is in every language
+
+def _strip_row(facts, i, said):
+    "One scan: which coil, what was found, what nobody saw"
+    scan = facts['strips']['listed'][i]
+    counts = [_count(facts, 'strips', 'listed', i, key)
+              for key in ('defects', 'tiles', 'unknown_tiles', 'missed_rows')]
+    return [_code(scan['strip']), local_time(scan['time']),
+            *(_code(scan.get(name, '')) for name in said), *counts]
+
+def _strip_section(facts):
+    "Which strips were inspected, also those without a defect"
+    strips = facts['strips']
+    if not strips['n']: return ''
+    listed = strips['listed']
+    said = [name for name in (*CONTEXT, 'grade') if any(scan.get(name) for scan in listed)]
+    heads = ['steel' if name=='grade' else name for name in said]
+    rows = [_strip_row(facts, i, said) for i in range(len(listed))]
+    table = html_table(['strip', 'inspected', *heads, 'defects', 'tiles', 'not recognised',
+                        'rows not inspected'], rows, 'Strips, the first inspected first')
+    more = ''
+    if strips['n']>len(listed):
+        more = f"{_count(facts, 'strips', 'n')} strips; the first {len(listed)} are listed."
+    return html_section('Which strips', more, table)
 
 # %% ../../nbs/batch/07_report.ipynb #problem-item
 def _problem_item(file, problem):
@@ -197,8 +224,9 @@ def report_page(
                  for name,rows in summary.galleries().items()]
     return html_page(
         title, PATTERNS, f'<h1>{escape(title)}</h1>', headline_box([*headline(facts), *notes]),
-        _verdict_section(facts), _class_section(facts), *galleries, _quality_section(facts),
-        _unreadable_section(facts, summary.problems), _setting_section(facts, settings or {}),
+        _strip_section(facts), _verdict_section(facts), _class_section(facts), *galleries,
+        _quality_section(facts), _unreadable_section(facts, summary.problems),
+        _setting_section(facts, settings or {}),
         style=report_style('batch/report.css'))
 
 # %% ../../nbs/batch/07_report.ipynb #write-report

@@ -50,8 +50,10 @@ class Removed(NamedTuple):
     rows:int=0 # answers that went
     images:int=0 # kept pictures that went
     freed:int=0 # bytes that the ledger is smaller; below 0 if it grew meanwhile
+    strips:int=0 # scans that went, with coil and operator
     def __str__(self):
-        return (f'{self.rows:,} answers and {self.images:,} pictures deleted, '
+        strips = f', {self.strips:,} strips' if self.strips else ''
+        return (f'{self.rows:,} answers{strips} and {self.images:,} pictures deleted, '
                 f'{size_words(max(0, self.freed))} freed')
 
 # %% ../../nbs/monitoring/08_retention.ipynb #check-days
@@ -86,6 +88,19 @@ def _delete_rows(self:InspectionStore, before, page):
         self.query(delete, [id for _,id in found])
         count += self.query('SELECT changes()')[0][0]
     return count
+_UNUSED = ' AND '.join( # one for each index
+    f"NOT EXISTS (SELECT 1 FROM inspections i WHERE i.run = r.id AND i.status = '{status}')"
+    for status in ('ok', 'unreadable'))
+
+@patch
+def _delete_scans(self:InspectionStore, before):
+    "Delete the scans of strips of before a time that no answer is left of; how many"
+    old = [run['id'] for run in self.runs(until=before) if 'scan' in run['settings']]
+    gone = 0
+    for id in old:
+        self.query(f'DELETE FROM runs AS r WHERE r.id = ? AND {_UNUSED}', (id,))
+        gone += self.query('SELECT changes()')[0][0]
+    return gone
 
 # %% ../../nbs/monitoring/08_retention.ipynb #delete-images
 _GRACE = 3600 # seconds in which a picture may still get its row
@@ -146,9 +161,10 @@ def delete_old(
     size = ledger_bytes(path)
     with open_store(path) as store:
         rows = store._delete_rows(before, page)
+        strips = store._delete_scans(before)
         images = store._delete_images()
         store._shrink()
-    return Removed(rows, images, size-ledger_bytes(path))
+    return Removed(rows, images, size-ledger_bytes(path), strips)
 
 # %% ../../nbs/monitoring/08_retention.ipynb #daily
 def _tell_deleted(path, days, say):

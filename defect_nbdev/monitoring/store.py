@@ -525,10 +525,16 @@ def start_run(self:InspectionStore,
 
 # %% ../../nbs/monitoring/01_store.ipynb #runs
 @patch
-def runs(self:InspectionStore)->list: # of dicts: id, started, version, model_hash, …, settings
-    "All runs, the oldest first"
+def runs(self:InspectionStore,
+    since=None, # the earliest time, as `to_utc_timestamp` takes it
+    until=None, # the time before which they began
+)->list: # of dicts: id, started, version, model_hash, …, settings
+    "The runs that began in a time, the oldest first"
     names = tuple(_TABLES['runs'])
-    found = self.query(f"SELECT {', '.join(names)} FROM runs ORDER BY id")
+    bounds = [(sign, to_utc_timestamp(time)) for sign,time in (('>=', since), ('<', until)) if time]
+    where = ' AND '.join(['true', *(f'started {sign} ?' for sign,_ in bounds)])
+    select = f"SELECT {', '.join(names)} FROM runs WHERE {where} ORDER BY id"
+    found = self.query(select, [time for _,time in bounds])
     return [{**dict(zip(names, values)), 'settings':json.loads(values[-1])} for values in found]
 
 # %% ../../nbs/monitoring/01_store.ipynb #is-done

@@ -212,7 +212,7 @@ def defect_strip(
     rules:str=None, # TOML file with the mill's own rules; adds the grade of the coil and why
     along:str=None, # axis that runs along the coil, x or y (the longer one)
     bits:int=None, # that 16-bit pixels use, 8 to 16 (as the model learned, or estimated)
-    ledger:str=None, # SQLite file that keeps each defect, such as the one of app.py's --ledger
+    ledger:str=None, # SQLite file that keeps the scan and each defect, such as app.py's --ledger
     coil:str=None, # its number; kept with every defect, as a column of its own
     line:str=None, # where the steel runs; kept with every defect
     shift:str=None, # in which it is inspected; kept with every defect
@@ -249,7 +249,7 @@ def defect_strip(
                                                       graded=graded)
     if graded: more['disposition'] = graded._asdict()
     told = [f"disposition: {graded.grade} ({'; '.join(graded.reasons)})"] if graded else []
-    if ledger: told.append(f'{kept} defect{"s"*(kept!=1)} kept in {ledger}')
+    if ledger: told.append(f'the strip and its {kept} defect{"s"*(kept!=1)} kept in {ledger}')
     folder = save_scan(scan, out, mm_per_px, format, sign,
         model=str(model or 'neu-resnet50'), model_hash=engine.model_hash,
         preprocess_hash=inspector.preprocess_hash, overlap=overlap, **more)

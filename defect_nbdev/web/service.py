@@ -622,7 +622,7 @@ def inspect_strip(self:AppService,
     interval:float=.5, # longest wait for progress, seconds
     visit:str='', # whose strip it is: `stops.stop(visit)` ends it, and what is done stays
     context=None, # coil, line, shift, operator -> text, or None
-    keep:bool=True, # its defects in the ledger, where there is one
+    keep:bool=True, # the scan and its defects in the ledger, where there is one
 ): # generator of `StripProgress`; the last one is complete
     "Inspect a strip in turn; ValueError with one sentence if it cannot be"
     name = name or os.path.basename(path)
